@@ -1,0 +1,1 @@
+"""The event catalogue: one module per family, one module attribute per event."""

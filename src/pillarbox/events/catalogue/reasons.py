@@ -1,0 +1,71 @@
+"""The reason codes: why work was done that a client did not ask for in so many words.
+
+A scope carries reason codes; everything nested in it inherits them, so that "this mail was opened
+by a FETCH of its header, which the client sent" is one list.  Names with ``<name>`` stand for one
+code per command or kind of metadata.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final[dict[str, str]] = {
+    "doveadm:cmd_<name>": "An administrator's command runs.",
+    "fts:index": "A mail is put into the full-text index.",
+    "fts:lookup": "A search asks the full-text index.",
+    "imap:cmd_<name>": "An IMAP command runs.",
+    "imap:fetch_body": "A client fetches a body or a part of one; no other fetch reason is given.",
+    "imap:fetch_bodystructure": "A client fetches BODY or BODYSTRUCTURE; the cache should do.",
+    "imap:fetch_header": "A client fetches a whole header; no other fetch reason is given.",
+    "imap:fetch_header_fields": "A client fetches named header fields; the cache should do.",
+    "imap:fetch_size": "A client fetches RFC822.SIZE; the cache should do.",
+    "imap:notify_update": "A client is told of changes that it asked for with NOTIFY.",
+    "imap:unhibernate": "A sleeping IMAP client is woken.",
+    "indexer:index_mailbox": "A mailbox is indexed.",
+    "lazy_expunge:expunge": "An expunged mail is moved away instead, or checked for that.",
+    "lmtp:cmd_data": "LMTP: a message is received and delivered.",
+    "lmtp:cmd_mail": "LMTP: MAIL runs.",
+    "lmtp:cmd_rcpt": "LMTP: RCPT runs.",
+    "mail:attachment_keywords": "A mail is opened to tell whether it has attachments.",
+    "mail:date": "A mail is opened for its Date header.",
+    "mail:header_fields": "A mail is opened for header fields that were not cached.",
+    "mail:imap_bodystructure": "A mail is opened to make its BODY or BODYSTRUCTURE.",
+    "mail:imap_envelope": "A mail is opened to make its ENVELOPE.",
+    "mail:mime_parts": "A mail is opened to find its MIME parts.",
+    "mail:snippet": "A mail is opened to make its PREVIEW.",
+    "mailbox:create": "A mailbox is created.",
+    "mailbox:delete": "A mailbox is deleted.",
+    "mailbox:rename": "A mailbox is renamed.",
+    "mailbox:sort": "Mails are sorted.",
+    "mailbox:subscribe": "A mailbox is subscribed to.",
+    "mailbox:thread": "Mails are threaded.",
+    "mailbox:unsubscribe": "A mailbox is unsubscribed from.",
+    "mailbox:update": "A mailbox's own data are changed.",
+    "mailbox:vsize": "The size of all of a mailbox's mails is computed.",
+    "mdbox:rebuild": "A user's containers are read through to mend the indexes.",
+    "metacache:flush_all_changed": "An administrator has all changes uploaded.",
+    "metacache:flush_all_important": "An administrator has all important changes uploaded.",
+    "metacache:flush_bg_important": "A user's important changes are uploaded in the background.",
+    "metacache:upload_all": "All changes are uploaded.",
+    "metacache:upload_important": "Important changes are uploaded.",
+    "metacache:upload_mailbox": "One mailbox's changes are uploaded.",
+    "metacache:upload_root": "Changes to a user's root index are uploaded.",
+    "metacache_worker:cmd_<name>": "A command of the metacache worker runs.",
+    "obox:mail_metadata_<name>": "A piece of a mail's metadata is asked from object storage.",
+    "obox:mail_metadata_fill": "Metadata are noted since the mail is being read anyway.",
+    "obox:mailbox_rebuild": "A mailbox is rebuilt from object storage as it is opened.",
+    "obox:mailbox_rescan": "A mailbox is compared with object storage as it is opened.",
+    "obox:mailbox_uids_non_reproducible": "An index is uploaded so that its UIDs cannot be lost.",
+    "pop3:cmd_<name>": "A POP3 command runs.",
+    "pop3:initialize": "A POP3 session opens its mailbox.",
+    "pop3_migration:uidl_sync": "Mails are matched with those of a POP3 server left behind.",
+    "quota:count": "The size of a mailbox is counted for quota.",
+    "quota:recalculate": "An administrator has quota counted anew.",
+    "storage:autoexpunge": "Old mails are expunged as the settings ask.",
+    "storage:mailbox_list_rebuild": "The list of mailboxes is made anew from storage.",
+    "submission:cmd_data": "Submission: a message is received and sent on.",
+    "submission:cmd_mail": "Submission: MAIL runs.",
+    "submission:cmd_rcpt": "Submission: RCPT runs.",
+    "trash:clean": "Trash is emptied to make room.",
+    "virtual:config_read": "The description of a virtual mailbox is read.",
+}
