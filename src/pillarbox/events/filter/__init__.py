@@ -1,0 +1,1 @@
+"""The event filter language: one syntax for metrics, exporters, logs and live tails."""

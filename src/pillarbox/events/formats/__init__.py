@@ -1,0 +1,1 @@
+"""How whole events are written: one line each."""

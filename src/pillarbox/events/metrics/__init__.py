@@ -1,0 +1,1 @@
+"""Metrics: counted and measured events, grouped by fields."""
