@@ -1,0 +1,32 @@
+"""Fuzz command lines: whatever a client sends is read or refused, never a crash."""
+
+from __future__ import annotations
+
+import sys
+
+from pillarbox.wire.smtp.command import parse, split
+from pillarbox.wire.smtp.reply import Refused
+
+
+def one(data: bytes) -> None:
+    """One line of input."""
+    code, sent = 500, b"\n"
+    try:
+        parse(split(data))
+    except Refused as refused:
+        code, sent = refused.reply.code, refused.reply.encode()
+    assert 500 <= code < 600
+    assert sent.count(b"\n") == 1
+
+
+def main() -> None:
+    """Run the fuzzer with the arguments of libFuzzer."""
+    import atheris
+
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
