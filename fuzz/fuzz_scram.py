@@ -1,0 +1,63 @@
+"""Feed octets to the server mechanisms and to SCRAM's client.
+
+An exchange ends in an outcome whatever is said, is never accepted without the proof, and the
+client raises only ServerNotTrusted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from pillarbox.wire.sasl import client, scram
+from pillarbox.wire.sasl.exchange import Accepted, Challenge, FetchScram, Refused
+from pillarbox.wire.sasl.mechanisms import MECHANISMS
+
+HELD = scram.secret("sha1", "a password that nobody guesses", b"salt", 1)
+
+
+def one(data: bytes) -> None:
+    """One input: messages separated by 0xFF."""
+    messages = data.split(b"\xff")
+    for mechanism in MECHANISMS.values():
+        serve(mechanism.start(messages[0], "nonce"), messages[1:])
+        serve(mechanism.start(None, "nonce"), messages)
+    exchange = client.scram("sha1", "user", "pencil", "nonce")
+    next(exchange)
+    try:
+        for message in messages[:2]:
+            exchange.send(message)
+    except (client.ServerNotTrusted, StopIteration):
+        pass
+
+
+def serve(exchange: Any, messages: list[bytes]) -> None:
+    """Drive one exchange to its end; out of messages the client says nothing."""
+    rest = iter(messages)
+    answer: Any = None
+    while True:
+        try:
+            question = exchange.send(answer)
+        except StopIteration as stop:
+            if isinstance(stop.value, Accepted) or not isinstance(stop.value, Refused):
+                raise AssertionError(stop.value) from None
+            return
+        if isinstance(question, Challenge):
+            answer = next(rest, b"")
+        elif isinstance(question, FetchScram):
+            answer = HELD
+        else:
+            answer = False
+
+
+def main() -> None:
+    """Fuzz until stopped; arguments go to libFuzzer."""
+    import atheris
+
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
