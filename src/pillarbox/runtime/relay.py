@@ -1,0 +1,147 @@
+"""Relaying between a TLS client and the worker that serves it.
+
+A worker gets one end of a socket pair instead of the client's descriptor, because TLS state
+cannot be handed over; this process keeps the client's `Connection` and copies both ways between
+it and the other end.  Each side is read only as fast as the other writes.  When the worker closes
+its end, what it wrote still reaches the client, then TLS is shut down properly; when the client
+ends, the worker reads end of file and the bytes before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final, cast
+
+HIGH_WATER: Final = 256 * 1024
+
+
+class Relay:
+    """One client being relayed; ``to_worker`` and ``to_client`` count bytes of plain text.
+
+    Start it with `begin`, then hand the descriptor of ``worker_end`` over and close it.
+    """
+
+    __slots__ = ("client", "done", "to_client", "to_worker", "worker", "worker_end")
+
+    def __init__(self) -> None:
+        self.client: asyncio.Transport | None = None
+        self.worker: asyncio.Transport | None = None
+        self.worker_end: socket.socket | None = None
+        self.to_worker = 0
+        self.to_client = 0
+        self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def prepare(self) -> int:
+        """Make the socket pair; the descriptor to hand over.  Raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.worker_end = theirs
+        ours.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _WorkerSide(self), ours
+            )
+        except BaseException:
+            ours.close()
+            raise
+        if self.worker is not None:
+            # Not in connection_made: uvloop begins to read after it, whatever that has asked for.
+            self.worker.pause_reading()
+        return theirs.fileno()
+
+    def begin(self, client: asyncio.Transport) -> None:
+        """Relay from now on: ``client`` (whose reading is paused) speaks to the worker."""
+        self.close_worker_end()
+        self.client = client
+        client.set_protocol(_ClientSide(self))
+        client.set_write_buffer_limits(HIGH_WATER)
+        if self.worker is None or self.done.done():
+            client.close()
+            return
+        self.worker.set_write_buffer_limits(HIGH_WATER)
+        self.worker.resume_reading()
+        client.resume_reading()
+
+    def close_worker_end(self) -> None:
+        """Close our copy of the descriptor that was handed over."""
+        if self.worker_end is not None:
+            self.worker_end.close()
+            self.worker_end = None
+
+    def cancel(self) -> None:
+        """The handoff failed: close both ends of the pair; the client is untouched."""
+        self.close_worker_end()
+        if self.worker is not None:
+            self.worker.abort()
+
+    def end(self, reason: str) -> None:
+        """Both sides are closed; the first reason counts."""
+        if not self.done.done():
+            self.done.set_result(reason)
+        if self.worker is not None:
+            self.worker.close()
+        if self.client is not None:
+            self.client.close()
+
+
+class _WorkerSide(asyncio.Protocol):
+    """Our end of the socket pair."""
+
+    __slots__ = ("relay",)
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.relay.worker = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        relay = self.relay
+        relay.to_client += len(data)
+        if relay.client is not None:
+            relay.client.write(data)
+
+    def eof_received(self) -> bool:
+        self.relay.end("Worker closed the connection")
+        return False
+
+    def pause_writing(self) -> None:
+        if self.relay.client is not None:
+            self.relay.client.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.relay.client is not None and not self.relay.client.is_closing():
+            self.relay.client.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.relay.end("Worker closed the connection")
+
+
+class _ClientSide(asyncio.Protocol):
+    """The client's side, in place of the login connection."""
+
+    __slots__ = ("relay",)
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+
+    def data_received(self, data: bytes) -> None:
+        relay = self.relay
+        relay.to_worker += len(data)
+        if relay.worker is not None:
+            relay.worker.write(data)
+
+    def eof_received(self) -> bool:
+        self.relay.end("Connection closed")
+        return False
+
+    def pause_writing(self) -> None:
+        if self.relay.worker is not None:
+            self.relay.worker.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.relay.worker is not None and not self.relay.worker.is_closing():
+            self.relay.worker.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.relay.end(f"Connection closed: {exc}" if exc is not None else "Connection closed")
