@@ -1,0 +1,12 @@
+"""An SQLite database in memory, for tests and for data that may be lost."""
+
+from __future__ import annotations
+
+from pillarbox.drivers import registry
+from pillarbox.drivers.sql.api import Sql, SqlSettings
+
+
+def make(settings: SqlSettings) -> Sql:
+    """A new, empty database; whatever path the settings name is ignored."""
+    database: Sql = registry.load("sql", "sqlite").SqliteSql(":memory:")
+    return database

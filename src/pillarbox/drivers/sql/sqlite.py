@@ -1,0 +1,207 @@
+"""SQLite, in one thread of its own.
+
+The connection lives in a single worker thread: the loop never waits for a disk, and SQLite never
+sees two threads.  The file is opened at the first query and again when it was replaced (another
+inode) or proved broken, so an administrator may swap it under a running server.  A file that does
+not exist is an error, unless the driver was made with ``create``: a typing error in a path must
+not become an empty user database.
+
+The one trick: scopes of closed connections are gathered by the thread and their events emitted on
+the loop, because events belong to the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from pillarbox.drivers.sql.api import Row, SqlError, SqlSettings, Statement, Value
+from pillarbox.events.catalogue.sql import (
+    sql_connection_finished,
+    sql_query_finished,
+    sql_transaction_finished,
+)
+from pillarbox.events.event import Scope
+
+T = TypeVar("T")
+BUSY_SECONDS = 5.0
+
+
+class SqliteSql:
+    """See the module; ``path`` may be ``:memory:``."""
+
+    name = "sqlite"
+
+    def __init__(self, path: str, *, create: bool = False) -> None:
+        self._path = path
+        self._create = create
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+        self._scope: Scope | None = None
+        self._ended: list[Scope] = []
+
+    def placeholder(self, index: int) -> str:
+        """``?1``, ``?2`` …"""
+        return f"?{index}"
+
+    async def query(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        """Rows of one query."""
+        child = Scope(scope, ("sqlite",))
+        error: SqlError | None = None
+        try:
+            return await self._run(lambda connection: _rows(connection, sql, params))
+        except SqlError as raised:
+            error = raised
+            raise
+        finally:
+            if sql_query_finished.emit is not None:
+                sql_query_finished.emit(
+                    child,
+                    error=None if error is None else str(error),
+                    error_code=None if error is None else error.code,
+                    query_first_word=first_word(sql),
+                )
+
+    async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
+        """All statements or none."""
+        child = Scope(scope, ("sqlite",))
+        error: SqlError | None = None
+        try:
+            return await self._run(lambda connection: _transact(connection, statements))
+        except SqlError as raised:
+            error = raised
+            raise
+        finally:
+            if sql_transaction_finished.emit is not None:
+                sql_transaction_finished.emit(
+                    child,
+                    error=None if error is None else str(error),
+                    error_code=None if error is None else error.code,
+                )
+
+    async def close(self) -> None:
+        """Close the connection and end the thread."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._emit_ended()
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._in_thread, work)
+        finally:
+            self._emit_ended()
+
+    def _emit_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        if sql_connection_finished.emit is not None:
+            for scope in ended:
+                sql_connection_finished.emit(scope)
+
+    # In the thread.
+
+    def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return work(self._connected())
+        except sqlite3.IntegrityError as error:
+            raise SqlError(str(error), error.sqlite_errorname, constraint=True) from error
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorname", None)
+            if isinstance(error, sqlite3.DatabaseError) and code not in _HEALTHY:
+                self._disconnect()
+            raise SqlError(str(error), code) from error
+        except (OSError, OverflowError, ValueError) as error:
+            raise SqlError(str(error)) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        inode = None
+        if self._path != ":memory:":
+            try:
+                status = os.stat(self._path)
+                inode = (status.st_dev, status.st_ino)
+            except FileNotFoundError:
+                if not self._create:
+                    self._disconnect()
+                    raise
+        if self._connection is not None and self._inode == inode:
+            return self._connection
+        self._disconnect()
+        self._connection = _open(self._path, self._create)
+        if inode is None and self._path != ":memory:":
+            status = os.stat(self._path)
+            inode = (status.st_dev, status.st_ino)
+        self._inode = inode
+        self._scope = Scope(None, ("sqlite",))
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is None:
+            return
+        self._connection.close()
+        self._connection = None
+        if self._scope is not None:
+            self._ended.append(self._scope)
+            self._scope = None
+
+
+_HEALTHY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_ERROR", "SQLITE_READONLY"})
+
+
+def _open(path: str, create: bool) -> sqlite3.Connection:
+    if path == ":memory:":
+        uri = ":memory:"
+    else:
+        if create:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        uri = f"file:{quote(str(Path(path).absolute()))}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(
+        uri,
+        uri=uri != ":memory:",
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _rows(connection: sqlite3.Connection, sql: str, params: Sequence[Value]) -> list[Row]:
+    cursor = connection.execute(sql, tuple(params))
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row)) for row in cursor.fetchall()]
+
+
+def _transact(connection: sqlite3.Connection, statements: Sequence[Statement]) -> int:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        changed = 0
+        for sql, params in statements:
+            changed += max(connection.execute(sql, tuple(params)).rowcount, 0)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return changed
+
+
+def first_word(sql: str) -> str:
+    """``SELECT`` of ``select * …``."""
+    words = sql.split(None, 1)
+    return words[0].upper() if words else ""
+
+
+def make(settings: SqlSettings) -> SqliteSql:
+    """The database that a settings block names; its file must exist."""
+    return SqliteSql(settings.sqlite_path)
