@@ -1,0 +1,163 @@
+"""Everything that logins and lookups need, made from the settings: chains, caches, hashes.
+
+One `Authenticator` lives as long as its settings; after a reload a new one is made beside it and
+the old one is closed when its last request is over.  The secret from which unknown users' SCRAM
+salts are derived is kept by the caller, so that a reload does not change them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from pillarbox.auth.cache import AuthCache
+from pillarbox.auth.hasher import Hasher
+from pillarbox.auth.passdbs import Outcome as PassdbOutcome
+from pillarbox.auth.passdbs import PassdbBlock, PassdbChain
+from pillarbox.auth.request import Request
+from pillarbox.auth.schemes import SCRAM_ITERATIONS
+from pillarbox.auth.userdbs import Outcome as UserdbOutcome
+from pillarbox.auth.userdbs import UserdbBlock, UserdbChain
+from pillarbox.auth.usernames import normalise
+from pillarbox.drivers import registry
+from pillarbox.drivers.passdb.api import Entry
+from pillarbox.runtime.log import Log
+from pillarbox.settings.model import Settings, UserdbSettings
+from pillarbox.wire.sasl.exchange import HashName, Mechanism, ScramSecret
+from pillarbox.wire.sasl.mechanisms import MECHANISMS
+from pillarbox.wire.sasl.scram import secret
+
+SALT_SIZE = 16
+
+
+class AuthConfigError(Exception):
+    """The auth settings cannot work; the text says which block and why."""
+
+
+@dataclass(eq=False)
+class Authenticator:
+    """See the module; make it with `make`."""
+
+    settings: Settings
+    mechanisms: dict[str, Mechanism]
+    passdbs: PassdbChain
+    userdbs: UserdbChain
+    passdb_cache: AuthCache[Entry]
+    userdb_cache: AuthCache[dict[str, str]]
+    hasher: Hasher
+    log: Log
+    salt_secret: bytes
+    scram_iterations: int = SCRAM_ITERATIONS
+    scram_salt_size: int = SALT_SIZE
+
+    def identify(self, request: Request, name: str) -> bool:
+        """Give the request its user; False for a name that cannot be a user's."""
+        normal = normalise(name, self.settings)
+        request.identify(name, normal or "")
+        return normal is not None
+
+    async def userdb(self, request: Request) -> UserdbOutcome:
+        """Where the request's user lives."""
+        return await self.userdbs.lookup(request)
+
+    async def passdb(self, request: Request) -> PassdbOutcome:
+        """What the passdbs say of the user, without credentials."""
+        return await self.passdbs.lookup(request)
+
+    def users(self, request: Request) -> AsyncIterator[str]:
+        """All users; see `UserdbChain.users`."""
+        return self.userdbs.users(request)
+
+    def salt(self, user: str) -> bytes:
+        """The SCRAM salt of a user for whom none is stored: always the same for one name."""
+        return self._derived(user)[:SALT_SIZE]
+
+    def seen_scram(self, held: ScramSecret) -> None:
+        """Remember what real secrets look like, so that made-up ones look the same."""
+        self.scram_iterations = held.iterations
+        self.scram_salt_size = len(held.salt)
+
+    def fake_scram(self, user: str, hash_name: HashName) -> ScramSecret:
+        """A secret that nobody can prove, for users who do not exist."""
+        salt = (self._derived(user) * 4)[: self.scram_salt_size]
+        made = secret(hash_name, self._derived("\0" + user).hex(), salt, 1)
+        return ScramSecret(self.scram_iterations, salt, made.stored_key, made.server_key)
+
+    def _derived(self, text: str) -> bytes:
+        return hmac.digest(self.salt_secret, text.encode("utf-8", "surrogateescape"), "sha512")
+
+    def flush_cache(self, users: tuple[str, ...] = ()) -> int:
+        """Forget what is cached of these users, or of all; how many answers that were."""
+        return self.passdb_cache.flush(users) + self.userdb_cache.flush(users)
+
+    async def close(self) -> None:
+        """Close databases and threads."""
+        for passdb in self.passdbs.blocks:
+            await passdb.driver.close()
+        for userdb in self.userdbs.blocks:
+            await userdb.driver.close()
+        self.hasher.close()
+
+
+def make(settings: Settings, log: Log, salt_secret: bytes) -> Authenticator:
+    """Load the drivers that the settings name.  Raises AuthConfigError."""
+    limits = (
+        settings.auth_cache_size // 2,
+        settings.auth_cache_ttl,
+        settings.auth_cache_negative_ttl,
+    )
+    passdb_cache: AuthCache[Entry] = AuthCache(*limits)
+    userdb_cache: AuthCache[dict[str, str]] = AuthCache(*limits)
+    hasher = Hasher()
+    passdbs = PassdbChain(_passdb_blocks(settings), passdb_cache, hasher, log)
+    userdbs = UserdbChain(_userdb_blocks(settings), passdbs, userdb_cache, log)
+    return Authenticator(
+        settings,
+        _mechanisms(settings),
+        passdbs,
+        userdbs,
+        passdb_cache,
+        userdb_cache,
+        hasher,
+        log,
+        salt_secret,
+    )
+
+
+def _mechanisms(settings: Settings) -> dict[str, Mechanism]:
+    names = [name.upper() for name in settings.auth_mechanisms]
+    for name in names:
+        if name not in MECHANISMS:
+            known = ", ".join(sorted(MECHANISMS)).lower()
+            raise AuthConfigError(f"auth_mechanisms: no mechanism {name.lower()}; known: {known}")
+    return {name: MECHANISMS[name] for name in names}
+
+
+_MADE_WRONG = (registry.UnknownDriver, registry.MissingRequirement, ValueError)
+
+
+def _passdb_blocks(settings: Settings) -> list[PassdbBlock]:
+    blocks: list[PassdbBlock] = []
+    for number, (name, block) in enumerate(settings.passdb.items(), 1):
+        try:
+            driver = registry.load("passdb", block.driver or name).make(block)
+        except _MADE_WRONG as error:
+            raise AuthConfigError(f"passdb {name}: {error}") from error
+        blocks.append(PassdbBlock(number, name, block, driver))
+    return blocks
+
+
+def _userdb_blocks(settings: Settings) -> list[UserdbBlock]:
+    named = dict(settings.userdb) or {
+        "static": UserdbSettings(driver="static", result_success="continue-ok"),
+        "prefetch": UserdbSettings(driver="prefetch"),
+    }
+    blocks: list[UserdbBlock] = []
+    for number, (name, block) in enumerate(named.items(), 1):
+        try:
+            driver = registry.load("userdb", block.driver or name).make(block)
+        except _MADE_WRONG as error:
+            raise AuthConfigError(f"userdb {name}: {error}") from error
+        blocks.append(UserdbBlock(number, name, block, driver))
+    return blocks

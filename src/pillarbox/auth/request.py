@@ -1,0 +1,98 @@
+"""One question to the databases: who, from where, and what is known by now.
+
+`Request` is made for a login, for a master's lookup or for a list, and goes through the passdbs
+and userdbs, which may rename the user and add fields.  ``values`` is what templates may mention;
+``scope`` carries the fields that all events of category ``auth`` share, and follows renames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pillarbox.events.event import Scope
+from pillarbox.wire.auth.params import AuthParams
+
+_SCOPE = (
+    "service",
+    "session",
+    "client_id",
+    "remote_ip",
+    "local_ip",
+    "remote_port",
+    "local_port",
+    "real_remote_ip",
+    "real_local_ip",
+    "real_remote_port",
+    "real_local_port",
+    "local_name",
+    "transport",
+)
+USERDB_PREFIX = "userdb_"
+
+
+class Request:
+    """See the module.  ``user`` is "" until a name is known.
+
+    ``fields`` are the passdb's, with ``userdb_`` ones among them; ``authenticated`` is true once
+    a passdb has said that the user is who it claims to be.
+    """
+
+    __slots__ = (
+        "_facts",
+        "authenticated",
+        "fields",
+        "login_user",
+        "mechanism",
+        "original_user",
+        "params",
+        "scope",
+        "user",
+    )
+
+    def __init__(self, params: AuthParams, parent: Scope, mechanism: str | None = None) -> None:
+        self.params = params
+        self.mechanism = mechanism
+        self.user = ""
+        self.original_user = ""
+        self.login_user: str | None = None
+        self.fields: dict[str, str] = {}
+        self.authenticated = False
+        self._facts = params.facts()
+        known = {name: self._facts[name] for name in _SCOPE}
+        self.scope = Scope(parent, mechanism=mechanism, **known)
+
+    def identify(self, original: str, normal: str) -> None:
+        """The name that the client gave, and its normal form."""
+        self.original_user = original
+        self.user = normal
+        self.scope.set(user=normal, original_user=original, translated_user=normal)
+
+    def rename(self, user: str) -> None:
+        """A database says that the user is really called so."""
+        self.user = user
+        self.scope.set(user=user)
+
+    def values(self) -> dict[str, object]:
+        """Every variable that templates may mention; None where not known."""
+        values: dict[str, object] = dict(self._facts)
+        values["user"] = self.user
+        values["original_user"] = self.original_user
+        values["login_user"] = self.login_user
+        values["mechanism"] = self.mechanism
+        values["protocol"] = self.params.service
+        values["secured"] = {"insecure": None, "secured": "secured", "TLS": "TLS"}[
+            self.params.transport
+        ]
+        for name, value in self.fields.items():
+            values[f"passdb:{name}"] = value
+        return values
+
+    def prefetched(self) -> dict[str, str]:
+        """The userdb fields that the passdb gave."""
+        return split_userdb(self.fields)
+
+
+def split_userdb(fields: Mapping[str, str]) -> dict[str, str]:
+    """The ``userdb_`` fields without their prefix."""
+    cut = len(USERDB_PREFIX)
+    return {n[cut:]: v for n, v in fields.items() if n.startswith(USERDB_PREFIX) and n[cut:]}
