@@ -1,0 +1,76 @@
+"""One process's connection to anvil: requests in, answers out, in the same order.
+
+The peer's process id and the time are added here, so that a listing says where a session is and
+for how long; what a peer claims about itself is not believed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+import msgspec
+
+from pillarbox.runtime.anvil_client import (
+    Answer,
+    AnvilSession,
+    Connect,
+    Disconnect,
+    Request,
+)
+from pillarbox.runtime.connection import Connection
+from pillarbox.runtime.frames import FrameReader, FrameTooLong, encode_frame
+from pillarbox.runtime.service import BoundListener, ServiceContext
+from pillarbox.services.anvil.counter import Counter
+
+MAX_REQUEST = 64 * 1024
+_OK = encode_frame(Answer())
+_LIMIT = encode_frame(Answer(ok=False))
+
+
+class AnvilConnection(Connection):
+    """The owner of the sessions that its process registered."""
+
+    __slots__ = ("_counter", "_reader")
+
+    def __init__(self, ctx: ServiceContext, listener: BoundListener, counter: Counter) -> None:
+        super().__init__(ctx, listener)
+        self._counter = counter
+        self._reader: FrameReader[Request] = FrameReader(cast(type[Request], Request), MAX_REQUEST)
+
+    def received(self, data: bytes) -> None:
+        """Answer every request that is complete."""
+        try:
+            for request in self._reader.feed(data):
+                self._answer(request)
+        except (FrameTooLong, msgspec.MsgspecError) as error:
+            self.ctx.log.error(self.scope, f"Bad request: {error}")
+            self.abort("Bad request")
+
+    def _answer(self, request: Request) -> None:
+        if isinstance(request, Connect):
+            asked = request.session
+            pid = self.scope.get("remote_pid")
+            session = AnvilSession(
+                asked.session,
+                asked.user,
+                asked.service,
+                asked.ip,
+                pid if isinstance(pid, int) else 0,
+                time.time(),
+            )
+            self.send(_OK if self._counter.connect(self, session, request.limit) else _LIMIT)
+        elif isinstance(request, Disconnect):
+            self._counter.disconnect(self, request.session)
+            self.send(_OK)
+        else:
+            found = list(self._counter.sessions(request.user))
+            self.send(encode_frame(Answer(sessions=found)))
+
+    def shutting_down(self) -> None:
+        """Anvil stops last of all who use it: just go."""
+        self.abort("Server shutting down")
+
+    def closed(self, reason: str) -> None:
+        """The process is gone: so are its sessions."""
+        self._counter.forget(self)

@@ -1,0 +1,1 @@
+"""The stats service: metrics of all processes, exporters, live tails."""

@@ -1,0 +1,126 @@
+"""The anvil service and its client: limits over processes, death, restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+
+from pillarbox.runtime.anvil_client import AnvilClient
+from pillarbox.runtime.listeners import listen_unix
+from pillarbox.runtime.log import Line, Log
+from pillarbox.runtime.service import BoundListener, ServiceContext
+from pillarbox.services.anvil.service import run
+from pillarbox.settings.model import Settings
+
+IP = "192.0.2.1"
+
+
+def drive(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await scenario()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+@asynccontextmanager
+async def anvil(folder: Path) -> AsyncIterator[Path]:
+    """The service, running."""
+    path = folder / "anvil"
+    listener = BoundListener(listen_unix(path), "anvil", "unix")
+    ctx = ServiceContext("anvil", Settings(), folder, listeners=[listener])
+    task = asyncio.ensure_future(run(ctx))
+    try:
+        yield path
+    finally:
+        ctx.shutdown.set()
+        await task
+        listener.sock.close()
+        path.unlink(missing_ok=True)
+
+
+def test_a_limit_over_all_processes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with anvil(tmp_path) as path:
+            one, two = AnvilClient(path), AnvilClient(path)
+            answers = await asyncio.gather(
+                *(
+                    client.connect("bob", "imap", IP, f"{name}{n}", 10)
+                    for n in range(20)
+                    for name, client in (("a", one), ("b", two))
+                )
+            )
+            assert sum(answers) == 10
+            assert await one.connect("eve", "imap", IP, "e", 10)
+            listed = await two.who()
+            assert len(listed) == 11
+            assert {s.pid for s in listed} == {os.getpid()}
+            assert all(s.since > 0 for s in listed)
+            assert [s.session for s in await two.who("eve")] == ["e"]
+            await one.close()
+            await two.close()
+
+    drive(scenario)
+
+
+def test_a_process_that_dies_gives_its_connections_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with anvil(tmp_path) as path:
+            dying, living = AnvilClient(path), AnvilClient(path)
+            assert await dying.connect("bob", "imap", IP, "a", 1)
+            assert not await living.connect("bob", "imap", IP, "b", 1)
+            await dying.close()
+            while await living.who("bob"):
+                pass
+            assert await living.connect("bob", "imap", IP, "b", 1)
+            living.disconnect("b")
+            living.disconnect("never counted")
+            assert await living.connect("bob", "imap", IP, "c", 1)
+            await living.close()
+
+    drive(scenario)
+
+
+def test_without_anvil_nobody_is_kept_out_and_later_all_are_counted(tmp_path: Path) -> None:
+    lines: list[Line] = []
+
+    async def scenario() -> None:
+        client = AnvilClient(tmp_path / "anvil", Log("test", lines.append))
+        assert await client.connect("bob", "imap", IP, "a", 1)
+        assert await client.connect("bob", "imap", IP, "b", 1)
+        client.disconnect("b")
+        async with anvil(tmp_path):
+            while True:
+                try:
+                    sessions = await client.who()
+                    break
+                except ConnectionError:
+                    await asyncio.sleep(0.01)
+            assert [s.session for s in sessions] == ["a"]
+            assert not await client.connect("bob", "imap", IP, "c", 1)
+        await client.close()
+
+    drive(scenario)
+    assert len(lines) == 1
+    assert "connections are not limited meanwhile" in lines[0].text
+
+
+def test_garbage_is_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with anvil(tmp_path) as path:
+            for data in (b"\xff\xff\xff\xff", b"\0\0\0\x02{}"):
+                reader, writer = await asyncio.open_unix_connection(str(path))
+                writer.write(data)
+                assert await reader.read() == b""
+                writer.close()
+            client = AnvilClient(path)
+            assert await client.connect("bob", "imap", IP, "a", 1)
+            await client.close()
+
+    drive(scenario)
