@@ -1,0 +1,1 @@
+"""The IMAP worker: everything after login."""
