@@ -1,0 +1,48 @@
+"""What all LMTP connections of a process share: users, the way to the user database, settings.
+
+`Settings` are read here at each use, so that a reload reaches existing connections at their next
+command.  Tests make a Backend of fakes.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+from pillarbox.delivery.deliver import Delivery
+from pillarbox.mailstore.user import Users
+from pillarbox.runtime.auth_master import AuthMasterClient
+from pillarbox.runtime.service import ServiceContext
+from pillarbox.runtime.tls import TlsContexts
+from pillarbox.settings.model import Settings
+from pillarbox.settings.variables import VariableError, expand
+
+
+@dataclass(eq=False)
+class Backend:
+    """One per process."""
+
+    ctx: ServiceContext
+    auth: AuthMasterClient
+    users: Users
+    delivery: Delivery
+    tls: TlsContexts | None = None
+    hostname: str = field(init=False)
+    greeting: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reloaded(self.ctx.settings)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self.ctx.settings
+
+    def reloaded(self, settings: Settings) -> None:
+        """Take over what is made from settings once."""
+        self.delivery.settings = settings
+        self.hostname = settings.hostname or socket.gethostname()
+        try:
+            self.greeting = expand(settings.login_greeting, {"hostname": self.hostname})
+        except VariableError:
+            self.greeting = "Pillarbox ready."
