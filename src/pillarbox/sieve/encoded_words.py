@@ -1,0 +1,59 @@
+"""Text as a header value: RFC 2047 words where it must be, folded lines of at most 78 octets.
+
+Plain ASCII stays as it is and is folded at blanks; anything else becomes base64 encoded words of
+UTF-8, each of whole characters and at most 75 octets.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+
+_PLAIN: Final = re.compile(r"[\t\x20-\x7e]*\Z")
+_WIDTH: Final = 78
+_OVERHEAD: Final = 12  # =?utf-8?b?…?=
+_WORD_OCTETS: Final = 45  # 60 characters of base64
+
+
+def header_line(name: str, text: str) -> bytes:
+    """``Name: value`` with its line end, folded and encoded as needed."""
+    value = " ".join(text.split("\r\n")).replace("\n", " ").replace("\r", " ")
+    if _PLAIN.match(value) and "=?" not in value:
+        words = re.split(r"(?<=[^ \t])(?=[ \t])", value)
+    else:
+        words = [
+            " " * bool(number) + word
+            for number, word in enumerate(encode_words(value.strip(), len(name) + 2))
+        ]
+    lines = [f"{name}: "]
+    for word in words:
+        if len(lines[-1]) + len(word) > _WIDTH and lines[-1].strip() and word[:1] in " \t":
+            lines.append(word)
+        else:
+            lines[-1] += word
+    return "\r\n".join(lines).encode("ascii") + b"\r\n"
+
+
+def encode_words(text: str, used: int = 0) -> list[str]:
+    """The encoded words whose decoding, joined, is the text.
+
+    The line of the first one already holds ``used`` characters.
+    """
+    words: list[str] = []
+    piece = b""
+    room = max(min((_WIDTH - used - _OVERHEAD) // 4 * 3, _WORD_OCTETS), 12)
+    for character in text:
+        octets = character.encode("utf-8", "replace")
+        if len(piece) + len(octets) > room:
+            words.append(_word(piece))
+            piece = b""
+            room = _WORD_OCTETS
+        piece += octets
+    if piece:
+        words.append(_word(piece))
+    return words
+
+
+def _word(octets: bytes) -> str:
+    return f"=?utf-8?b?{base64.b64encode(octets).decode('ascii')}?="

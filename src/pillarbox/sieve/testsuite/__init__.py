@@ -1,0 +1,1 @@
+"""Running tests that are written in Sieve."""

@@ -1,0 +1,2 @@
+require "duplicate";
+if duplicate :handle "h" :seconds 60 { discard; }

@@ -1,0 +1,2 @@
+require "duplicate";
+if duplicate :header "X-Event" :last { discard; }

@@ -1,0 +1,2 @@
+require ["ihave"];
+if not ihave "no-such-thing" { error "No luck."; }

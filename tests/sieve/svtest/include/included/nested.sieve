@@ -1,0 +1,4 @@
+require ["include", "variables"];
+global "result";
+include "one";
+set "result" "${result}n";

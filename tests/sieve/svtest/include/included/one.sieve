@@ -1,0 +1,4 @@
+require ["include", "variables"];
+global "result";
+set "own" "other";
+set "result" "${result}1";

@@ -1,0 +1,5 @@
+require ["include", "variables"];
+global "result";
+set "result" "r";
+return;
+set "result" "no";

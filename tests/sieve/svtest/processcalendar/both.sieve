@@ -1,0 +1,2 @@
+require "processcalendar";
+processcalendar :invitesonly :updatesonly;

@@ -1,0 +1,3 @@
+require ["redirect-dsn", "variables"];
+set "a" "x";
+redirect :ret "${a}" "b@example.org";

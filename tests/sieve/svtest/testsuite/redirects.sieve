@@ -1,0 +1,1 @@
+redirect "dave@example.com";

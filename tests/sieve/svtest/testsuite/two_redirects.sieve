@@ -1,0 +1,2 @@
+redirect "dave@example.com";
+redirect "erin@example.com";
