@@ -1,0 +1,125 @@
+"""What no running server gives a value to yet, of the events that are complete: the whole list.
+
+`ABSENT` says why, field by field.  Everything else that these events declare is proven by the
+tests beside this one and kept by the baseline of ``scripts/event_coverage.py``; here the two are
+held against each other, so that a field cannot get lost between them, and a field that comes to
+life must leave the list.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from pillarbox.events.catalogue.load import registry
+
+BASELINE: Final = Path(__file__).parent.parent / "event_coverage.json"
+
+NO_REASON: Final = {"reason_code": "happens for its own sake: it is nested in no other work"}
+MASTERS: Final = {
+    "login_user": "there are no master users yet",
+    "master_user": "there are no master users yet",
+}
+LOOKUP: Final = {"mechanism": "a look-up without credentials has no mechanism"}
+NO_ERROR: Final = {"error": "what has only begun cannot have failed"}
+UNKNOWN_YET: Final = {
+    "user": "who logs in is known when the auth service has answered",
+    "original_user": "who logs in is known when the auth service has answered",
+}
+AUTH_USER: Final = {"auth_user": "differs from the user only for master users"}
+
+ABSENT: Final[dict[str, dict[str, str]]] = {
+    "auth_client_passdb_lookup_started": {**NO_REASON, **LOOKUP, **NO_ERROR},
+    "auth_client_passdb_lookup_finished": {**NO_REASON, **LOOKUP},
+    "auth_client_request_started": {**NO_REASON, **UNKNOWN_YET, **AUTH_USER, **NO_ERROR},
+    "auth_client_request_challenged": {**NO_REASON, **UNKNOWN_YET, **AUTH_USER, **NO_ERROR},
+    "auth_client_request_continued": {**NO_REASON, **UNKNOWN_YET, **AUTH_USER, **NO_ERROR},
+    "auth_client_request_finished": {**NO_REASON, **AUTH_USER},
+    "auth_client_userdb_list_started": {**NO_REASON, **LOOKUP},
+    "auth_client_userdb_list_finished": {**NO_REASON, **LOOKUP},
+    "auth_client_userdb_lookup_started": {**LOOKUP, **NO_ERROR},
+    "auth_client_userdb_lookup_finished": LOOKUP,
+    "auth_master_client_login_started": NO_REASON,
+    "auth_master_client_login_finished": NO_REASON,
+    "auth_passdb_request_started": {**NO_REASON, **MASTERS},
+    "auth_passdb_request_finished": {**NO_REASON, **MASTERS},
+    "auth_userdb_request_started": {**NO_REASON, **MASTERS},
+    "auth_userdb_request_finished": {**NO_REASON, **MASTERS},
+    "auth_request_finished": {
+        **NO_REASON,
+        **MASTERS,
+        "policy_penalty": "there is no auth policy server yet",
+        "policy_result": "there is no auth policy server yet",
+    },
+    "client_connection_connected": NO_REASON,
+    "client_connection_disconnected": NO_REASON,
+    "http_server_request_started": NO_REASON,
+    "http_server_request_finished": NO_REASON,
+    "imap_command_finished": {},
+    "imap_id_received": {},
+    "login_aborted": NO_REASON,
+    "mail_cache_corrupted": {},
+    "mail_cache_decision_changed": {},
+    "mail_cache_decision_rejected": {},
+    "mail_cache_purge_drop_field": {},
+    "mail_cache_purge_finished": {},
+    "mail_cache_purge_started": {},
+    "mail_cache_record_corrupted": {},
+    "mail_delivery_started": {},
+    "mail_delivery_finished": {},
+    "mail_expunge_requested": {},
+    "mail_expunged": {},
+    "mail_index_recreated": {
+        "reason_code": "an open index belongs to all sessions of the process, not to a command"
+    },
+    "mail_metadata_accessed": {},
+    "mail_opened": {},
+    "mail_user_session_finished": {},
+    "smtp_server_command_started": {},
+    "smtp_server_command_finished": {},
+    "smtp_server_transaction_started": {"data_size": "no data have come yet"},
+    "smtp_server_transaction_finished": {},
+    "smtp_server_transaction_rcpt_finished": {
+        "dest_host": "LMTP does not proxy yet",
+        "dest_ip": "LMTP does not proxy yet",
+    },
+    "sql_connection_finished": NO_REASON,
+    "sql_query_finished": {
+        **NO_REASON,
+        "consistency": "Cassandra only, which there is no driver for",
+        "error_consistency": "Cassandra only, which there is no driver for",
+    },
+    "sql_transaction_finished": NO_REASON,
+}
+
+ABORT_REASONS: Final = {
+    "proxy_dest_connect_failed": "there is no login proxy yet",
+    "proxy_dest_internal_failure": "there is no login proxy yet",
+    "proxy_dest_remote_failure": "there is no login proxy yet",
+    "proxy_dest_protocol_failure": "there is no login proxy yet",
+    "proxy_dest_auth_failed": "there is no login proxy yet",
+    "proxy_dest_auth_temp_failed": "there is no login proxy yet",
+    "proxy_dest_redirected": "there is no login proxy yet",
+}
+
+
+def test_there_are_47_events() -> None:
+    assert len(ABSENT) == 47
+    assert set(ABSENT) <= set(registry())
+
+
+@pytest.mark.parametrize("name", sorted(ABSENT))
+def test_every_field_is_proven_or_said_to_be_absent(name: str) -> None:
+    proven = set(json.loads(BASELINE.read_text())[name])
+    declared = set(registry()[name].fields)
+    assert declared - proven == set(ABSENT[name])
+    assert proven <= declared
+
+
+def test_every_abort_reason_is_proven_or_said_to_be_absent() -> None:
+    values = registry()["login_aborted"].fields["reason"].values or ()
+    proven = (Path(__file__).parent / "test_events_login.py").read_text()
+    assert {value for value in values if f'"{value}"' not in proven} == set(ABORT_REASONS)
