@@ -1,0 +1,108 @@
+"""``python -m bench``: one table of Pillarbox beside Dovecot, measured in the same run.
+
+Both servers are started on loopback with the same users and the same mailbox; each row is measured
+on one and then on the other, so that both meet the same weather.  Ratios above 1 mean that
+Pillarbox is faster (or smaller).  Without Dovecot the table has one column.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.servers import Dovecot, DovecotMaildir, Pillarbox, Server
+from bench.work import BIG_IDLE, ROWS, Bench, Row, load
+
+
+def main() -> int:
+    """Parse the command line, start the servers, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--messages", type=int, default=100_000, help="size of the big mailbox")
+    parser.add_argument("--quick", action="store_true", help="small numbers, for a look")
+    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--maildir", action="store_true", help="measure Dovecot's maildir too")
+    parser.add_argument("--idle-10000", action="store_true", help="10,000 idle connections to ours")
+    parser.add_argument("--no-dovecot", action="store_true", help="Pillarbox alone")
+    options = parser.parse_args()
+    _raise_file_limit()
+    kinds: list[type[Server]] = [Pillarbox]
+    if Dovecot.installed() and not options.no_dovecot:
+        kinds += [Dovecot, DovecotMaildir] if options.maildir else [Dovecot]
+    rows = [row for row in ROWS if options.only.lower() in row.name.lower()]
+    with tempfile.TemporaryDirectory(prefix="pillarbox-bench-") as folder:
+        Path(folder).chmod(0o755)
+        servers = [kind(Path(folder) / str(n)) for n, kind in enumerate(kinds)]
+        try:
+            benches = [_prepared(server, options) for server in servers]
+            print(
+                f"{platform.machine()}, Python {platform.python_version()}, "
+                f"{options.messages} messages\n"
+            )
+            _measure(rows, benches)
+            if options.idle_10000:
+                _measure([BIG_IDLE], benches[:1])
+        finally:
+            for server in servers:
+                server.stop()
+    return 0
+
+
+def _prepared(server: Server, options: argparse.Namespace) -> Bench:
+    server.start()
+    bench = Bench(server, options.messages, options.quick)
+    started = time.perf_counter()
+    load(bench)
+    print(f"{server.name}: loaded in {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    return bench
+
+
+def _measure(rows: list[Row], benches: list[Bench]) -> None:
+    names = [bench.server.name for bench in benches]
+    print(f"{'':36}" + "".join(f"{name:>18}" for name in names) + f"{'ratio':>9}{'target':>8}")
+    for row in rows:
+        values = [_value(row, bench) for bench in benches]
+        cells = "".join(f"{_shown(value, row.unit):>18}" for value in values)
+        print(f"{row.name:36}{cells}{_ratio(row, values):>9}{_target(row):>8}", flush=True)
+
+
+def _value(row: Row, bench: Bench) -> float:
+    try:
+        return row.run(bench)
+    except (OSError, RuntimeError) as error:
+        print(f"{row.name} on {bench.server.name}: {error}", file=sys.stderr)
+        return math.nan
+
+
+def _ratio(row: Row, values: list[float]) -> str:
+    if len(values) < 2 or math.isnan(values[0]) or math.isnan(values[1]) or not values[0]:
+        return ""
+    ratio = values[0] / values[1] if row.is_rate else values[1] / values[0]
+    met = "" if row.target is None or ratio >= row.target else " !"
+    return f"{ratio:.2f}{met}"
+
+
+def _target(row: Row) -> str:
+    return "" if row.target is None else f"{row.target:g}"
+
+
+def _shown(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "failed"
+    if unit == "s":
+        return f"{value * 1000:.2f} ms"
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
