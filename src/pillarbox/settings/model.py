@@ -7,7 +7,7 @@ every family is an attribute of it, and ``Settings()`` holds all defaults.  Make
 
 from __future__ import annotations
 
-from pillarbox.settings.schema.auth import PassdbSettings, UserdbSettings
+from pillarbox.settings.schema.databases import PassdbSettings, UserdbSettings
 from pillarbox.settings.schema.mail import MailboxSettings
 from pillarbox.settings.schema.service import (
     InetListenerSettings,

@@ -25,7 +25,7 @@ class LocalNameSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SslSettings(ServicesSettings, frozen=True, kw_only=True):
-    """TLS of listeners."""
+    """TLS of listeners, and towards other servers."""
 
     ssl: Annotated[
         Literal["no", "yes", "required"],
@@ -53,6 +53,27 @@ class SslSettings(ServicesSettings, frozen=True, kw_only=True):
     ssl_server_cert_username_field: Annotated[
         str, Doc("Field of a client certificate's subject that is the user name.")
     ] = "commonName"
+    ssl_client_ca_file: Annotated[
+        str,
+        Doc(
+            "Authorities that the certificates of other servers are checked against; empty: "
+            "the system's.",
+            kind="file",
+        ),
+    ] = ""
+    ssl_client_ca_dir: Annotated[
+        str, Doc("Folder of such authorities, with OpenSSL's hashed names.", kind="file")
+    ] = ""
+    ssl_client_require_valid_cert: Annotated[
+        bool, Doc("Connect to no server by TLS whose certificate is not valid for its name.")
+    ] = True
+    ssl_client_cert_file: Annotated[
+        str, Doc("Certificate to show to other servers, in PEM.", kind="file")
+    ] = ""
+    ssl_client_key_file: Annotated[
+        str, Doc("Its private key; empty: in the same file.", kind="file")
+    ] = ""
+    ssl_client_key_password: Annotated[str, Doc("Password of that key.", kind="secret")] = ""
     local_name: Annotated[
         dict[str, LocalNameSettings],
         Doc("Other certificates, by the server name that the client asks for (SNI)."),

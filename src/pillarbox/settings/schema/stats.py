@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from pillarbox.settings.schema.base import SECOND, Doc
-from pillarbox.settings.schema.lmtp import LmtpSettings
+from pillarbox.settings.schema.managesieve import ManageSieveSettings
 
 
 class GroupBySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class EventExporterSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10_000
 
 
-class StatsSettings(LmtpSettings, frozen=True, kw_only=True):
+class StatsSettings(ManageSieveSettings, frozen=True, kw_only=True):
     """Metrics, exporters, and the admin service that shows them."""
 
     metric: Annotated[
