@@ -8,6 +8,7 @@ every family is an attribute of it, and ``Settings()`` holds all defaults.  Make
 from __future__ import annotations
 
 from pillarbox.settings.schema.databases import PassdbSettings, UserdbSettings
+from pillarbox.settings.schema.dict import DictBlockSettings
 from pillarbox.settings.schema.mail import MailboxSettings
 from pillarbox.settings.schema.service import (
     InetListenerSettings,
@@ -23,6 +24,7 @@ from pillarbox.settings.schema.stats import (
 )
 
 __all__ = [
+    "DictBlockSettings",
     "EventExporterSettings",
     "GroupBySettings",
     "InetListenerSettings",
