@@ -14,7 +14,7 @@ from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.passdbs import Outcome, PassdbBlock, PassdbChain
 from pillarbox.auth.request import Request
 from pillarbox.auth.schemes import hash_password
-from pillarbox.drivers.passdb.api import Entry
+from pillarbox.drivers.passdb.api import Entry, NoLookup, Query, Wrong
 from pillarbox.drivers.passdb.fail import FailPassdb
 from pillarbox.drivers.passdb.memory import MemoryPassdb
 from pillarbox.events.bus import Call, bus
@@ -289,3 +289,110 @@ def test_unknown_users_cost_a_hash() -> None:
     chain.verify()
     chain.verify(user="nobody")
     assert seen[1:] == ["{PLAIN}secret", "{PLAIN}secret"]
+
+
+class Verifying:
+    """A database that says whether a password is right, and nothing without one."""
+
+    name = "verifying"
+
+    def __init__(self, answer: Entry | Wrong | None = None, cache_key: str = "") -> None:
+        self.answer = answer or Entry(None, {})
+        self.cache_key = cache_key
+        self.asked: list[str] = []
+        self.right = "secret"
+
+    async def lookup(self, query: Query) -> Entry | None:
+        raise NoLookup
+
+    async def verify(self, query: Query, password: str) -> Entry | Wrong | None:
+        self.asked.append(password)
+        if query.user == "nobody":
+            return None
+        return self.answer if password == self.right else Wrong("password_mismatch")
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_database_that_verifies() -> None:
+    chain = Chain((Verifying(Entry(None, {"userdb_home": "/b"})), {"fields": {"theme": "dark"}}))
+    assert chain.verify().result == "ok"
+    assert chain.request.fields == {"userdb_home": "/b", "theme": "dark"}
+    assert chain.verify("wrong").result == "password_mismatch"
+    assert chain.verify(user="nobody").result == "user_unknown"
+    assert chain.ask(chain.chain.lookup).result == "scheme_not_available"
+    scram = chain.ask(lambda request: chain.chain.scram(request, "sha1", b"salt"))
+    assert scram.result == "scheme_not_available"
+
+
+@pytest.mark.parametrize("reason", ["user_disabled", "pass_expired"])
+def test_a_verifying_database_refuses_for_other_reasons(reason: Any) -> None:
+    assert Chain((Verifying(Wrong(reason)), {}), (users(), {})).verify().result == reason
+
+
+def test_allow_nets_hold_for_verified_users() -> None:
+    chain = Chain((Verifying(Entry(None, {"allow_nets": "10.0.0.0/8"})), {}))
+    assert chain.verify(remote_ip="11.0.0.1").result == "password_mismatch"
+
+
+def test_verified_passwords_are_cached_as_hashes(
+    results: list[tuple[str, str, str | None]],
+) -> None:
+    """A hit needs the same password, even with ``nopassword``; a wrong one is asked for again."""
+    driver = Verifying(Entry(None, {"nopassword": "", "theme": "dark"}), "%{user}")
+    chain = Chain((driver, {}), cache=100_000)
+    passwords = ["wrong", "secret", "secret", "wrong", "wrong", "secret"]
+    outcomes = [chain.verify(password).ok for password in passwords]
+    assert outcomes == [password == "secret" for password in passwords]
+    assert chain.request.fields["theme"] == "dark"
+    assert driver.asked == ["wrong", "secret", "wrong", "wrong"]
+    assert [cache for _, _, cache in results] == ["miss", "miss", "hit", "miss", "miss", "hit"]
+    [kept] = chain.cache._entries.values()
+    assert kept.value is not None
+    assert str(kept.value.password).startswith("{SSHA512}")
+
+
+def test_a_changed_verified_password_works_at_once() -> None:
+    driver = Verifying(cache_key="%{user}")
+    chain = Chain((driver, {}), cache=100_000)
+    assert chain.verify().ok
+    driver.right = "new"
+    assert chain.verify("new").ok
+    assert not chain.verify("secret").ok
+
+
+def test_unknown_users_of_a_verifying_database_are_cached() -> None:
+    driver = Verifying(cache_key="%{user}")
+    chain = Chain((driver, {}), cache=100_000)
+    assert [chain.verify(user="nobody").result for _ in range(3)] == ["user_unknown"] * 3
+    assert len(driver.asked) == 1
+
+
+def test_a_broken_deny_list_lets_nobody_in() -> None:
+    assert Chain((BROKEN, {"deny": True}), (users(), {})).verify().result == "internal_failure"
+    asked = Chain((Verifying(), {"deny": True}), (users(), {}))
+    assert asked.verify().result == "internal_failure"
+
+
+def test_noauthenticate_gives_fields_only() -> None:
+    fields = users("{PLAIN}other", noauthenticate="", theme="dark")
+    chain = Chain((fields, {}), (users(), {}))
+    assert chain.verify().ok
+    assert chain.request.fields == {"theme": "dark"}
+    assert Chain((fields, {})).verify("other").result == "user_unknown"
+    assert Chain((fields, {})).ask(Chain((fields, {})).chain.lookup).result == "user_unknown"
+
+
+def test_master_blocks_are_for_masters_alone() -> None:
+    masters = MemoryPassdb({"admin": Entry("{PLAIN}root")})
+    chain = Chain((masters, {"master": True}), (users(), {}))
+    assert chain.chain.masters
+    assert not Chain((users(), {})).chain.masters
+    assert chain.verify("root", user="admin").result == "user_unknown"
+
+    def as_master(request: Request) -> Any:
+        return chain.chain.verify(request, "root", master=True)
+
+    assert chain.ask(as_master, "admin").ok
+    assert chain.ask(as_master, "bob").result == "user_unknown"

@@ -19,7 +19,7 @@ def test_names_are_those_of_the_settings() -> None:
 
 def test_load() -> None:
     module = registry.load("passdb", "static")
-    assert module.make(PassdbSettings(static_password="x")).name == "static"
+    assert module.make(PassdbSettings(static_password="x"), None).name == "static"
     assert registry.load("passdb", "passwd-file") is registry.load("passdb", "passwd_file")
 
 

@@ -21,7 +21,7 @@ from pillarbox.auth.userdbs import Outcome as UserdbOutcome
 from pillarbox.auth.userdbs import UserdbBlock, UserdbChain
 from pillarbox.auth.usernames import normalise
 from pillarbox.drivers import registry
-from pillarbox.drivers.passdb.api import Entry
+from pillarbox.drivers.passdb.api import Entry, Server
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings, UserdbSettings
 from pillarbox.wire.sasl.exchange import HashName, Mechanism, ScramSecret
@@ -102,6 +102,7 @@ class Authenticator:
 
 def make(settings: Settings, log: Log, salt_secret: bytes) -> Authenticator:
     """Load the drivers that the settings name.  Raises AuthConfigError."""
+    server = Server(settings, log)
     limits = (
         settings.auth_cache_size // 2,
         settings.auth_cache_ttl,
@@ -110,8 +111,8 @@ def make(settings: Settings, log: Log, salt_secret: bytes) -> Authenticator:
     passdb_cache: AuthCache[Entry] = AuthCache(*limits)
     userdb_cache: AuthCache[dict[str, str]] = AuthCache(*limits)
     hasher = Hasher()
-    passdbs = PassdbChain(_passdb_blocks(settings), passdb_cache, hasher, log)
-    userdbs = UserdbChain(_userdb_blocks(settings), passdbs, userdb_cache, log)
+    passdbs = PassdbChain(_passdb_blocks(server), passdb_cache, hasher, log)
+    userdbs = UserdbChain(_userdb_blocks(server), passdbs, userdb_cache, log)
     return Authenticator(
         settings,
         _mechanisms(settings),
@@ -137,26 +138,26 @@ def _mechanisms(settings: Settings) -> dict[str, Mechanism]:
 _MADE_WRONG = (registry.UnknownDriver, registry.MissingRequirement, ValueError)
 
 
-def _passdb_blocks(settings: Settings) -> list[PassdbBlock]:
+def _passdb_blocks(server: Server) -> list[PassdbBlock]:
     blocks: list[PassdbBlock] = []
-    for number, (name, block) in enumerate(settings.passdb.items(), 1):
+    for number, (name, block) in enumerate(server.settings.passdb.items(), 1):
         try:
-            driver = registry.load("passdb", block.driver or name).make(block)
+            driver = registry.load("passdb", block.driver or name).make(block, server)
         except _MADE_WRONG as error:
             raise AuthConfigError(f"passdb {name}: {error}") from error
         blocks.append(PassdbBlock(number, name, block, driver))
     return blocks
 
 
-def _userdb_blocks(settings: Settings) -> list[UserdbBlock]:
-    named = dict(settings.userdb) or {
+def _userdb_blocks(server: Server) -> list[UserdbBlock]:
+    named = dict(server.settings.userdb) or {
         "static": UserdbSettings(driver="static", result_success="continue-ok"),
         "prefetch": UserdbSettings(driver="prefetch"),
     }
     blocks: list[UserdbBlock] = []
     for number, (name, block) in enumerate(named.items(), 1):
         try:
-            driver = registry.load("userdb", block.driver or name).make(block)
+            driver = registry.load("userdb", block.driver or name).make(block, server)
         except _MADE_WRONG as error:
             raise AuthConfigError(f"userdb {name}: {error}") from error
         blocks.append(UserdbBlock(number, name, block, driver))

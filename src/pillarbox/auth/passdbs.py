@@ -5,6 +5,12 @@ that said yes are gathered on the request.  `verify` checks a password, `scram` 
 needs, `lookup` asks without credentials.  After one database has accepted the user, later ones
 (``continue-ok``) are only asked for fields.
 
+A database that checks passwords itself (`SupportsVerify`) is given the password, and asked without
+one only for fields.  What it let in is cached with a hash of the password; what it did not is
+asked again each time, because nobody else knows what the right one would be.
+
+Master users are checked by the blocks with ``master`` alone, and nobody else by these.
+
 A broken database, or a stored password that nobody can read, is an internal failure; unless
 another database decides, the whole answer is then "temporary failure" and never "wrong password".
 
@@ -16,15 +22,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Final, Literal
 
 from pillarbox.auth.cache import AuthCache, Cached, texts
 from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.networks import allowed
 from pillarbox.auth.request import Request
 from pillarbox.auth.rules import EFFECTS, Effect, Rule, user_matches
-from pillarbox.auth.schemes import SchemeError
-from pillarbox.drivers.passdb.api import DatabaseError, Entry, Passdb, Query
+from pillarbox.auth.schemes import SchemeError, hash_password
+from pillarbox.drivers.passdb.api import (
+    DatabaseError,
+    Entry,
+    NoLookup,
+    Passdb,
+    Query,
+    SupportsVerify,
+    Wrong,
+)
 from pillarbox.events.catalogue.auth import (
     auth_passdb_request_finished,
     auth_passdb_request_started,
@@ -46,6 +60,7 @@ Result = Literal[
     "next",
 ]
 PassdbCache = AuthCache[Entry]
+_CACHED_SCHEME: Final = "SSHA512"  # fast: it never leaves the process
 
 
 @dataclass(eq=False)
@@ -57,14 +72,22 @@ class PassdbBlock:
     settings: PassdbSettings
     driver: Passdb
     last_hash: str | None = None
+    verifier: SupportsVerify | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.driver, SupportsVerify):
+            self.verifier = self.driver
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The chain's answer: accepted, or the result of the last database that mattered."""
+    """The chain's answer: accepted, or the result of the last database that mattered.
+
+    ``secret`` is what `PassdbChain.fetch` was to make of the stored password.
+    """
 
     result: Result
-    secret: ScramSecret | None = None
+    secret: Any = None
 
     @property
     def ok(self) -> bool:
@@ -79,9 +102,10 @@ class _Answer:
     result: Result
     fields: dict[str, str] = field(default_factory=dict)
     cache: Literal["hit", "miss"] | None = None
-    secret: ScramSecret | None = None
+    secret: Any = None
 
 
+Unlock = Callable[[str, str], Awaitable[Any]]
 _Check = Callable[[PassdbBlock, Request, Entry | None], Awaitable[_Answer]]
 
 
@@ -96,8 +120,13 @@ class PassdbChain:
         self._hasher = hasher
         self._log = log
 
-    async def verify(self, request: Request, password: str) -> Outcome:
-        """Is this the user's password?"""
+    @property
+    def masters(self) -> bool:
+        """Whether any block knows master users."""
+        return any(block.settings.master for block in self.blocks)
+
+    async def verify(self, request: Request, password: str, *, master: bool = False) -> Outcome:
+        """Is this the user's password?  With ``master`` the master blocks are asked."""
 
         async def check(block: PassdbBlock, asked: Request, entry: Entry | None) -> _Answer:
             return await self._check_password(block, asked, entry, password)
@@ -107,17 +136,30 @@ class PassdbChain:
                 scheme = block.settings.default_password_scheme
                 await self._hasher.decoy(block.last_hash, password, scheme)
             return Outcome("user_unknown")
-        return await self._run(request, check)
+        return await self._run(request, check, password, master=master)
 
-    async def scram(self, request: Request, hash_name: HashName, salt: bytes) -> Outcome:
-        """What SCRAM needs to check the user; accepted only once the proof is right."""
+    async def fetch(self, request: Request, unlock: Unlock, *, master: bool = False) -> Outcome:
+        """What a mechanism needs to check the user; accepted only once the proof is right.
+
+        ``unlock(stored password, default scheme)`` makes it, or None where it cannot be made.
+        """
 
         async def check(block: PassdbBlock, asked: Request, entry: Entry | None) -> _Answer:
-            return await self._fetch_secret(block, asked, entry, hash_name, salt)
+            return await self._fetch_secret(block, asked, entry, unlock)
 
         if not request.user:
             return Outcome("user_unknown")
-        return await self._run(request, check)
+        return await self._run(request, check, master=master)
+
+    async def scram(
+        self, request: Request, hash_name: HashName, salt: bytes, *, master: bool = False
+    ) -> Outcome:
+        """What SCRAM needs, a `ScramSecret`; see `fetch`."""
+
+        async def unlock(stored: str, scheme: str) -> ScramSecret | None:
+            return await self._hasher.scram_secret(stored, scheme, hash_name, salt)
+
+        return await self.fetch(request, unlock, master=master)
 
     async def lookup(self, request: Request) -> Outcome:
         """What is known of the user, without credentials."""
@@ -125,16 +167,20 @@ class PassdbChain:
             return Outcome("user_unknown")
         return await self._run(request, _found)
 
-    async def _run(self, request: Request, check: _Check) -> Outcome:
+    async def _run(
+        self, request: Request, check: _Check, password: str | None = None, *, master: bool = False
+    ) -> Outcome:
         standing: bool | None = None
         broken = False
         last: Result = "user_unknown"
-        secret: ScramSecret | None = None
+        secret: Any = None
         for block in self.blocks:
-            if not _applies(block.settings, request, standing):
+            if block.settings.master != master or not _applies(block.settings, request, standing):
                 continue
-            answer = await self._ask(block, request, _found if standing else check)
-            if answer.result in ("ok", "user_disabled", "pass_expired"):
+            if standing:
+                check, password = _found, None
+            answer = await self._ask(block, request, check, password)
+            if answer.result in ("ok", "user_disabled", "pass_expired", "next"):
                 self._take(request, answer.fields)
                 secret = secret or answer.secret
             elif "nodelay" in answer.fields:
@@ -154,14 +200,21 @@ class PassdbChain:
             return Outcome("internal_failure")
         return Outcome("password_mismatch" if last == "ok" else last, secret)
 
-    async def _ask(self, block: PassdbBlock, request: Request, check: _Check) -> _Answer:
+    async def _ask(
+        self, block: PassdbBlock, request: Request, check: _Check, password: str | None
+    ) -> _Answer:
         scope = Scope(
             request.scope, passdb=block.driver.name, passdb_name=block.name, passdb_id=block.id
         )
         if auth_passdb_request_started.emit is not None:
             auth_passdb_request_started.emit(scope)
         try:
-            answer = await self._answer(block, request, scope, check)
+            if password is not None and block.verifier is not None and not block.settings.deny:
+                answer = await self._verify(block, block.verifier, request, scope, password)
+            else:
+                answer = await self._answer(block, request, scope, check)
+        except NoLookup:
+            answer = _Answer("internal_failure" if block.settings.deny else "scheme_not_available")
         except (DatabaseError, VariableError) as error:
             self._log.error(scope, f"passdb {block.name}: {error}")
             answer = _Answer("internal_failure")
@@ -203,8 +256,40 @@ class PassdbChain:
         self, block: PassdbBlock, request: Request, scope: Scope, key: tuple[str, str]
     ) -> Cached[Entry]:
         entry = await block.driver.lookup(Query(request.user, scope, request.values()))
+        return self._keep(key, request, entry)
+
+    def _keep(self, key: tuple[str, str], request: Request, entry: Entry | None) -> Cached[Entry]:
         strings = () if entry is None else (entry.password or "", *texts(entry.fields))
         return self._cache.put(key, request.user, entry, strings)
+
+    async def _verify(
+        self,
+        block: PassdbBlock,
+        verifier: SupportsVerify,
+        request: Request,
+        scope: Scope,
+        password: str,
+    ) -> _Answer:
+        """The verdict of a database that checks passwords itself, or of the cache."""
+        key = self._key(block, request)
+        cached = None if key is None else self._cache.get(key)
+        if cached is not None:
+            entry = cached.value
+            stored = None if entry is None else entry.password
+            if stored is None or await self._hasher.verify(stored, password, _CACHED_SCHEME):
+                answer = _verdict(block, request, entry)
+                answer.cache = "hit"
+                return answer
+        found = await verifier.verify(Query(request.user, scope, request.values()), password)
+        answer = _verdict(block, request, found)
+        if key is not None:
+            answer.cache = "miss"
+            if found is None:
+                self._keep(key, request, None)
+            elif isinstance(found, Entry):
+                hashed = hash_password(_CACHED_SCHEME, password)
+                self._keep(key, request, Entry(hashed, found.fields))
+        return answer
 
     # What a database's entry means.
 
@@ -216,6 +301,9 @@ class PassdbChain:
             await self._hasher.decoy(block.last_hash, password, scheme)
             return _unknown(block, entry)
         fields, stored = _fields(block, request, entry)
+        if "noauthenticate" in fields:
+            await self._hasher.decoy(block.last_hash, password, scheme)
+            return _only_fields(fields)
         if "nopassword" in fields:
             await self._hasher.decoy(block.last_hash, password, scheme)
             return _Answer(_admitted(request, fields), fields)
@@ -232,17 +320,16 @@ class PassdbChain:
         block: PassdbBlock,
         request: Request,
         entry: Entry | None,
-        hash_name: HashName,
-        salt: bytes,
+        unlock: Unlock,
     ) -> _Answer:
         if entry is None or block.settings.deny:
             return _unknown(block, entry)
         fields, stored = _fields(block, request, entry)
+        if "noauthenticate" in fields:
+            return _only_fields(fields)
         if stored is None:
             return _Answer("scheme_not_available", fields)
-        secret = await self._hasher.scram_secret(
-            stored, block.settings.default_password_scheme, hash_name, salt
-        )
+        secret = await unlock(stored, block.settings.default_password_scheme)
         if secret is None:
             return _Answer("scheme_not_available", fields)
         return _Answer(_admitted(request, fields), fields, secret=secret)
@@ -261,7 +348,25 @@ async def _found(block: PassdbBlock, request: Request, entry: Entry | None) -> _
     if entry is None or block.settings.deny:
         return _unknown(block, entry)
     fields, _ = _fields(block, request, entry)
-    return _Answer("ok", fields)
+    return _only_fields(fields) if "noauthenticate" in fields else _Answer("ok", fields)
+
+
+def _verdict(block: PassdbBlock, request: Request, found: Entry | Wrong | None) -> _Answer:
+    """What a verifying database's word means."""
+    if found is None:
+        return _Answer("user_unknown")
+    if isinstance(found, Wrong):
+        return _Answer(found.reason)
+    fields, _ = _fields(block, request, found)
+    if "noauthenticate" in fields:
+        return _only_fields(fields)
+    return _Answer(_admitted(request, fields), fields)
+
+
+def _only_fields(fields: dict[str, str]) -> _Answer:
+    """The database adds fields and leaves the decision to those after it."""
+    del fields["noauthenticate"]
+    return _Answer("next", fields)
 
 
 def _unknown(block: PassdbBlock, entry: Entry | None) -> _Answer:
@@ -318,7 +423,7 @@ def _effect(settings: PassdbSettings, result: Result) -> Effect:
         return EFFECTS["continue"]
     if result in ("user_disabled", "pass_expired"):
         return EFFECTS["return-fail"]
-    if settings.deny and result == "password_mismatch":
+    if settings.deny and result in ("password_mismatch", "internal_failure"):
         return EFFECTS["return-fail"]
     rule: Rule = settings.result_failure
     if result == "ok":

@@ -15,7 +15,7 @@ from pillarbox.drivers.sql.fail import FailSql
 from pillarbox.drivers.sql.sqlite import SqliteSql, first_word
 from pillarbox.events.bus import Call, bus
 from pillarbox.events.event import Scope
-from pillarbox.settings.model import PassdbSettings
+from pillarbox.settings.model import PassdbSettings, Settings
 
 Seen = list[tuple[str, dict[str, Any], list[str]]]
 ROOT = Scope(None, (), user="bob")
@@ -130,7 +130,7 @@ class TestSqlite(SqlContract):
 
 class TestMemory(SqlContract):
     def make(self, folder: Path) -> Sql:
-        database: Sql = registry.load("sql", "memory").make(PassdbSettings())
+        database: Sql = registry.load("sql", "memory").make(PassdbSettings(), Settings())
         return database
 
 

@@ -4,22 +4,33 @@ A passdb is asked for one user and gives the stored password, with its ``{SCHEME
 has one, and fields; it verifies nothing.  There are three answers and they are never mixed up:
 an entry, None for "no such user", and DatabaseError for "cannot find out now".
 
-A driver module offers ``make(settings) -> Passdb``; settings are the block of the configuration.
-``cache_key`` is a template of the variables that the answer depends on, or "" where caching makes
-no sense (the answer is in memory anyway).  Drivers whose users can be edited meet `SupportsWrite`.
+Databases that show nobody a password but say whether one is right (LDAP by bind, PAM, another
+server) meet `SupportsVerify`, and are then asked with the password wherever there is one.  Without
+one they are asked as any other; `NoLookup` says that they cannot answer that.
+
+A driver module offers ``make(block, server) -> Passdb``: its block of the settings, and what it may
+use of the server around it.  ``cache_key`` is a template of the variables that the answer depends
+on, or "" where caching makes no sense (the answer is in memory anyway).  Drivers whose users can be
+edited meet `SupportsWrite`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pillarbox.events.event import Scope
+from pillarbox.runtime.log import Log
+from pillarbox.settings.model import Settings
 
 
 class DatabaseError(Exception):
     """The database cannot be asked now: a temporary failure, never "no such user"."""
+
+
+class NoLookup(Exception):
+    """The database can say nothing of a user without the user's password."""
 
 
 class UserExists(Exception):
@@ -28,6 +39,14 @@ class UserExists(Exception):
 
 class NoSuchUser(Exception):
     """Nobody of this name is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a driver may use of the server: all settings, and the log of the process."""
+
+    settings: Settings
+    log: Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,13 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Wrong:
+    """What a verifying passdb says of a user who is there but may not come in like this."""
+
+    reason: Literal["password_mismatch", "user_disabled", "pass_expired"]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A user as editors see it: stored password and userdb fields (home, uid, gid …)."""
 
@@ -71,10 +97,23 @@ class Passdb(Protocol):
     cache_key: str
 
     async def lookup(self, query: Query) -> Entry | None:
-        """The user's entry, or None.  Raises DatabaseError."""
+        """The user's entry, or None.  Raises DatabaseError, NoLookup."""
 
     async def close(self) -> None:
         """Let go of files and connections."""
+
+
+@runtime_checkable
+class SupportsVerify(Protocol):
+    """A database that checks passwords itself.
+
+    The entry of a user who is let in needs no password; one with ``nopassword`` or ``allow_nets``
+    among its fields is held to them like any other.  A bearer token is a password too:
+    ``query.values["mechanism"]`` says how it came.
+    """
+
+    async def verify(self, query: Query, password: str) -> Entry | Wrong | None:
+        """Whether it is right; None for no such user.  Raises DatabaseError, NoLookup."""
 
 
 @runtime_checkable

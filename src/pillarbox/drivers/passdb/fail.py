@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from pillarbox.drivers.passdb.api import DatabaseError, Entry, Passdb, Query
+from pillarbox.drivers.passdb.api import DatabaseError, Entry, Passdb, Query, Server
 from pillarbox.settings.model import PassdbSettings
 
 
@@ -50,6 +50,6 @@ class FailPassdb:
             await self._inner.close()
 
 
-def make(settings: PassdbSettings) -> FailPassdb:
+def make(block: PassdbSettings, server: Server) -> FailPassdb:
     """A passdb that always fails."""
     return FailPassdb()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pillarbox.drivers.passdb.api import Entry, NoSuchUser, Query, Record, UserExists
+from pillarbox.drivers.passdb.api import Entry, NoSuchUser, Query, Record, Server, UserExists
 from pillarbox.settings.model import PassdbSettings
 
 
@@ -65,6 +65,6 @@ def _userdb(fields: Mapping[str, str]) -> dict[str, str]:
     return {n.removeprefix("userdb_"): v for n, v in fields.items() if n.startswith("userdb_")}
 
 
-def make(settings: PassdbSettings) -> MemoryPassdb:
+def make(block: PassdbSettings, server: Server) -> MemoryPassdb:
     """An empty passdb."""
     return MemoryPassdb()

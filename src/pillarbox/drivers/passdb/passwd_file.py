@@ -16,6 +16,7 @@ from pillarbox.drivers.passdb.api import (
     NoSuchUser,
     Query,
     Record,
+    Server,
     UserExists,
 )
 from pillarbox.drivers.passwd_file import USERDB_PREFIX, Change, Line, PasswdFile, edit, parse
@@ -119,6 +120,6 @@ def _with_fields(line: Line, fields: Mapping[str, str | None]) -> Line:
     return Line(line.user, line.password, system, extra)
 
 
-def make(settings: PassdbSettings) -> PasswdFilePassdb:
+def make(block: PassdbSettings, server: Server) -> PasswdFilePassdb:
     """The passdb of a settings block."""
-    return PasswdFilePassdb(settings.passwd_file_path)
+    return PasswdFilePassdb(block.passwd_file_path)

@@ -19,6 +19,7 @@ from pillarbox.drivers.passdb.api import (
     NoSuchUser,
     Query,
     Record,
+    Server,
     UserExists,
 )
 from pillarbox.drivers.sql.api import Sql, SqlError, Value
@@ -146,7 +147,7 @@ def _columns(fields: Mapping[str, str | None]) -> dict[str, str | None]:
     return dict(fields)
 
 
-def make(settings: PassdbSettings) -> SqlPassdb:
+def make(block: PassdbSettings, server: Server) -> SqlPassdb:
     """The passdb of a settings block."""
-    database = registry.load("sql", settings.sql_driver).make(settings)
-    return SqlPassdb(database, settings.sql_query)
+    database = registry.load("sql", block.sql_driver).make(block, server.settings)
+    return SqlPassdb(database, block.sql_query)

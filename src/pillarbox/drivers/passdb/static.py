@@ -6,7 +6,7 @@ and ``nopassword`` among them count as such.
 
 from __future__ import annotations
 
-from pillarbox.drivers.passdb.api import Entry, Query
+from pillarbox.drivers.passdb.api import Entry, Query, Server
 from pillarbox.settings.model import PassdbSettings
 
 
@@ -27,6 +27,6 @@ class StaticPassdb:
         """Nothing is open."""
 
 
-def make(settings: PassdbSettings) -> StaticPassdb:
+def make(block: PassdbSettings, server: Server) -> StaticPassdb:
     """The passdb of a settings block."""
-    return StaticPassdb(settings.static_password)
+    return StaticPassdb(block.static_password)

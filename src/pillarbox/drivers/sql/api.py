@@ -1,6 +1,7 @@
 """The sql family: relational databases, with parameters always bound and never pasted.
 
-A driver module offers ``make(settings) -> Sql``.  Queries run off the event loop or are
+A driver module offers ``make(block, settings) -> Sql``: the block that names the
+database, and all settings.  Queries run off the event loop or are
 asynchronous by nature.  Every failure is SqlError with the database's own code; what was done of
 a transaction is then undone.
 """
@@ -11,6 +12,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pillarbox.events.event import Scope
+from pillarbox.settings.model import Settings
+
+__all__ = ["Row", "Settings", "Sql", "SqlError", "SqlSettings", "Statement", "Value"]
 
 Value = str | int | float | bytes | None
 Row = dict[str, Value]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from pillarbox.drivers.sql.api import Row, SqlError, SqlSettings, Statement, Value
+from pillarbox.drivers.sql.api import Row, Settings, SqlError, SqlSettings, Statement, Value
 from pillarbox.events.catalogue.sql import (
     sql_connection_finished,
     sql_query_finished,
@@ -202,6 +202,6 @@ def first_word(sql: str) -> str:
     return words[0].upper() if words else ""
 
 
-def make(settings: SqlSettings) -> SqliteSql:
+def make(block: SqlSettings, settings: Settings) -> SqliteSql:
     """The database that a settings block names; its file must exist."""
-    return SqliteSql(settings.sqlite_path)
+    return SqliteSql(block.sqlite_path)

@@ -2,7 +2,7 @@
 
 A userdb gives the fields of one user (home, uid, gid, mail_path, quota_storage_size …), None for
 "no such user", or raises `DatabaseError` for "cannot find out now".  Drivers that can list their
-users meet `SupportsIterate`.
+users meet `SupportsIterate`.  A driver module offers ``make(block, server) -> Userdb``.
 
 ``needs_passdb`` is true for drivers that would say yes to any name: then the caller must first
 make sure that a passdb knows the user, unless the user has just logged in.
@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
-from pillarbox.drivers.passdb.api import DatabaseError, Query
+from pillarbox.drivers.passdb.api import DatabaseError, Query, Server
 
-__all__ = ["DatabaseError", "Query", "SupportsIterate", "Userdb"]
+__all__ = ["DatabaseError", "Query", "Server", "SupportsIterate", "Userdb"]
 
 
 class Userdb(Protocol):

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
-from pillarbox.drivers.userdb.api import DatabaseError, Query, Userdb
+from pillarbox.drivers.userdb.api import DatabaseError, Query, Server, Userdb
 from pillarbox.settings.model import UserdbSettings
 
 
@@ -54,6 +54,6 @@ class FailUserdb:
             await self._inner.close()
 
 
-def make(settings: UserdbSettings) -> FailUserdb:
+def make(block: UserdbSettings, server: Server) -> FailUserdb:
     """A userdb that always fails."""
     return FailUserdb()

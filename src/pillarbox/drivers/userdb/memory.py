@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
-from pillarbox.drivers.userdb.api import Query
+from pillarbox.drivers.userdb.api import Query, Server
 from pillarbox.settings.model import UserdbSettings
 
 
@@ -36,6 +36,6 @@ class MemoryUserdb:
         """Nothing is open."""
 
 
-def make(settings: UserdbSettings) -> MemoryUserdb:
+def make(block: UserdbSettings, server: Server) -> MemoryUserdb:
     """An empty userdb."""
     return MemoryUserdb()

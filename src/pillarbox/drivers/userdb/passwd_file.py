@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from pillarbox.drivers.passwd_file import PasswdFile
-from pillarbox.drivers.userdb.api import Query
+from pillarbox.drivers.userdb.api import Query, Server
 from pillarbox.settings.model import UserdbSettings
 
 
@@ -33,6 +33,6 @@ class PasswdFileUserdb:
         """Nothing is open."""
 
 
-def make(settings: UserdbSettings) -> PasswdFileUserdb:
+def make(block: UserdbSettings, server: Server) -> PasswdFileUserdb:
     """The userdb of a settings block."""
-    return PasswdFileUserdb(settings.passwd_file_path)
+    return PasswdFileUserdb(block.passwd_file_path)

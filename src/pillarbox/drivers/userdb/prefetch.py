@@ -5,7 +5,7 @@ Without a login (LMTP, `pillarbox user`) it knows nobody, so another userdb has 
 
 from __future__ import annotations
 
-from pillarbox.drivers.userdb.api import Query
+from pillarbox.drivers.userdb.api import Query, Server
 from pillarbox.settings.model import UserdbSettings
 
 
@@ -24,6 +24,6 @@ class PrefetchUserdb:
         """Nothing is open."""
 
 
-def make(settings: UserdbSettings) -> PrefetchUserdb:
+def make(block: UserdbSettings, server: Server) -> PrefetchUserdb:
     """The userdb of a settings block."""
     return PrefetchUserdb()

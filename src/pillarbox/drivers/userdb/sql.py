@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pillarbox.drivers import registry
 from pillarbox.drivers.sql.api import Sql, SqlError
 from pillarbox.drivers.user_query import compile_query, fields_of
-from pillarbox.drivers.userdb.api import DatabaseError, Query
+from pillarbox.drivers.userdb.api import DatabaseError, Query, Server
 from pillarbox.settings.model import UserdbSettings
 from pillarbox.settings.variables import VariableError, variables_of
 
@@ -55,7 +55,7 @@ class SqlUserdb:
         await self._database.close()
 
 
-def make(settings: UserdbSettings) -> SqlUserdb:
+def make(block: UserdbSettings, server: Server) -> SqlUserdb:
     """The userdb of a settings block."""
-    database = registry.load("sql", settings.sql_driver).make(settings)
-    return SqlUserdb(database, settings.sql_query, settings.sql_iterate_query)
+    database = registry.load("sql", block.sql_driver).make(block, server.settings)
+    return SqlUserdb(database, block.sql_query, block.sql_iterate_query)

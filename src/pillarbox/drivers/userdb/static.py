@@ -6,7 +6,7 @@ say yes to any name, so unless ``static_allow_all_users`` is set a passdb must k
 
 from __future__ import annotations
 
-from pillarbox.drivers.userdb.api import Query
+from pillarbox.drivers.userdb.api import Query, Server
 from pillarbox.settings.model import UserdbSettings
 
 
@@ -27,6 +27,6 @@ class StaticUserdb:
         """Nothing is open."""
 
 
-def make(settings: UserdbSettings) -> StaticUserdb:
+def make(block: UserdbSettings, server: Server) -> StaticUserdb:
     """The userdb of a settings block."""
-    return StaticUserdb(settings.static_allow_all_users)
+    return StaticUserdb(block.static_allow_all_users)

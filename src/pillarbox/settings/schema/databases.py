@@ -55,6 +55,10 @@ class PassdbSettings(msgspec.Struct, frozen=True, kw_only=True):
         Doc("Whether to skip it when an earlier database has already decided."),
     ] = "never"
     deny: Annotated[bool, Doc("Who is found here is refused.")] = False
+    master: Annotated[
+        bool,
+        Doc("Its users are master users, who may log in as others; it is asked for nobody else."),
+    ] = False
     result_success: Annotated[Result, Doc("What follows a success.")] = "return-ok"
     result_failure: Annotated[Result, Doc("What follows a failure.")] = "continue"
     result_internalfail: Annotated[Result, Doc("What follows when the database is broken.")] = (
