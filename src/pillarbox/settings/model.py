@@ -15,6 +15,8 @@ from pillarbox.settings.schema.service import (
     ServiceSettings,
     UnixListenerSettings,
 )
+from pillarbox.settings.schema.sieve import SieveListSettings
+from pillarbox.settings.schema.sieve_programs import ImapSieveSettings
 from pillarbox.settings.schema.ssl import LocalNameSettings
 from pillarbox.settings.schema.stats import (
     EventExporterSettings,
@@ -27,6 +29,7 @@ __all__ = [
     "DictBlockSettings",
     "EventExporterSettings",
     "GroupBySettings",
+    "ImapSieveSettings",
     "InetListenerSettings",
     "LocalNameSettings",
     "MailboxSettings",
@@ -34,6 +37,7 @@ __all__ = [
     "PassdbSettings",
     "ServiceSettings",
     "Settings",
+    "SieveListSettings",
     "UnixListenerSettings",
     "UserdbSettings",
 ]
