@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pillarbox.services.lmtp.client import MAX_BUFFERED, SIDE_BY_SIDE
+from pillarbox.runtime.smtp_server.connection import MAX_BUFFERED, SIDE_BY_SIDE
 
 START = b"LHLO x\r\nMAIL FROM:<>\r\n"
 

@@ -6,11 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pillarbox.services.lmtp.capabilities import lhlo_reply
-from pillarbox.services.lmtp.pipeline import Pipeline
 from pillarbox.services.lmtp.recipient import user_of
 from pillarbox.wire.smtp.address import Address
 
@@ -29,24 +26,6 @@ from pillarbox.wire.smtp.address import Address
 )
 def test_user_of(address: Address, delimiters: str, user: str, detail: str) -> None:
     assert user_of(address, delimiters) == (user, detail)
-
-
-@given(st.lists(st.booleans(), max_size=12), st.randoms(use_true_random=False))
-def test_answers_keep_their_order(later: list[bool], rng: Any) -> None:
-    sent: list[bytes] = []
-    pipeline = Pipeline(sent.append)
-    waiting = []
-    for i, wait in enumerate(later):
-        answer = b"%d" % i
-        if wait:
-            waiting.append((pipeline.reserve(), answer))
-        else:
-            pipeline.put(answer)
-    rng.shuffle(waiting)
-    for slot, answer in waiting:
-        pipeline.fill(slot, answer)
-    assert sent == [b"%d" % i for i in range(len(later))]
-    assert len(pipeline) == 0
 
 
 def test_capabilities() -> None:

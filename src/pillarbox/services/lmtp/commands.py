@@ -1,8 +1,7 @@
 """What each LMTP command does; the syntax is `wire.smtp.command`'s.
 
-`command` is the dispatcher: refused by the state table, refused by the grammar, or done by the
-function that `_HANDLERS` names.  A handler answers at once and returns its reply, or returns None
-and answers later: RCPT after a user lookup, DATA and BDAT after their message.
+A handler answers at once and returns its reply, or returns None and answers later: RCPT after a
+user lookup, DATA and BDAT after their message.
 """
 
 from __future__ import annotations
@@ -13,55 +12,25 @@ from typing import TYPE_CHECKING, Final
 from pillarbox.delivery.envelope import Trace
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.events.event import Scope
-from pillarbox.services.lmtp import replies
+from pillarbox.runtime.smtp_server import replies
+from pillarbox.runtime.smtp_server.pipeline import Slot
+from pillarbox.services.lmtp import replies as own
 from pillarbox.services.lmtp.capabilities import lhlo_reply
-from pillarbox.services.lmtp.pipeline import Slot
 from pillarbox.services.lmtp.recipient import look_up
 from pillarbox.services.lmtp.submit import check, submit
 from pillarbox.services.lmtp.transaction import Recipient, Transaction
-from pillarbox.wire.smtp.command import Bdat, Command, CommandLine, Data, Hello, Mail, Rcpt, parse
+from pillarbox.wire.smtp.command import Bdat, Command, CommandLine, Data, Hello, Mail, Rcpt
 from pillarbox.wire.smtp.reply import Refused, Reply
 from pillarbox.wire.smtp.session import BodyEnd, State
 
 if TYPE_CHECKING:
     from pillarbox.services.lmtp.client import LmtpClient
 
-_COMPLAINTS: Final = frozenset({500, 501, 502, 503, 555})
 
-
-def command(client: LmtpClient, line: CommandLine) -> None:
-    """Obey one command, or refuse it."""
-    scope = client.running.begin(client.scope, line)
-    try:
-        refusal = client.session.refusal(line)
-        parsed = parse(line) if refusal is None or line.name == "BDAT" else None
-        answer = refusal or _do(client, parsed, line, scope)
-        if refusal is not None and isinstance(parsed, Bdat):
-            client.body = None
-            client.session.start_chunk(parsed.size, False)
-    except Refused as refused:
-        answer = refused.reply
-        if line.name == "BDAT":
-            client.put(answer)
-            client.running.end(scope, answer)
-            client.finish("Invalid BDAT")
-            return
-    if answer is None:
-        return
-    if answer.success:
-        client.good()
-        client.put(answer)
-    elif answer.code in _COMPLAINTS:
-        client.bad(answer)
-    else:
-        client.put(answer)
-    client.running.end(scope, answer)
-    _after(client, line, answer)
-
-
-def _do(
+def obey(
     client: LmtpClient, parsed: Command | None, line: CommandLine, scope: Scope | None
 ) -> Reply | None:
+    """Carry out a command that may come now; None: the answer comes later.  Raises Refused."""
     match parsed:
         case Mail():
             return _mail(client, parsed)
@@ -77,7 +46,7 @@ def _do(
             return _SIMPLE[line.name](client)
 
 
-def _after(client: LmtpClient, line: CommandLine, answer: Reply) -> None:
+def obeyed(client: LmtpClient, line: CommandLine, answer: Reply) -> None:
     """What may only begin once the answer is on its way."""
     if line.name == "QUIT":
         client.finish("Logged out")
@@ -127,7 +96,7 @@ def _mail(client: LmtpClient, parsed: Mail) -> Reply:
 
 
 def _rcpt(client: LmtpClient, parsed: Rcpt, scope: Scope | None) -> Reply | None:
-    transaction = _current(client)
+    transaction = client.current()
     settings = client.backend.settings
     if len(transaction.recipients) >= settings.lmtp_max_recipients > 0:
         transaction.refuse(parsed, replies.TOO_MANY_RECIPIENTS)
@@ -156,7 +125,7 @@ async def _looked_up(client: LmtpClient, transaction: Transaction, recipient: Re
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         client.ctx.log.error(recipient.scope, f"User lookup failed: {what}")
-        answer = replies.temporary(recipient.address)
+        answer = own.temporary(recipient.address)
         transaction.deny(recipient, answer)
         return answer
     client.session.enter(State.RECIPIENTS)
@@ -165,7 +134,7 @@ async def _looked_up(client: LmtpClient, transaction: Transaction, recipient: Re
 
 
 def _data(client: LmtpClient, scope: Scope | None) -> Reply | None:
-    transaction = _current(client)
+    transaction = client.current()
     _begin_body(client, transaction, scope)
     client.session.start_data()
     client.put(replies.START_DATA)
@@ -173,7 +142,7 @@ def _data(client: LmtpClient, scope: Scope | None) -> Reply | None:
 
 
 def _bdat(client: LmtpClient, parsed: Bdat, scope: Scope | None) -> Reply | None:
-    transaction = _current(client)
+    transaction = client.current()
     _begin_body(client, transaction, scope)
     client.session.enter(State.CHUNKS)
     client.session.start_chunk(parsed.size, parsed.last)
@@ -257,17 +226,11 @@ def _rset(client: LmtpClient) -> Reply:
     return replies.OK
 
 
-def _current(client: LmtpClient) -> Transaction:
-    if client.transaction is None:
-        raise RuntimeError("the state table let a command through without a transaction")
-    return client.transaction
-
-
 _SIMPLE: Final[Mapping[str, Callable[[LmtpClient], Reply]]] = {
     "RSET": _rset,
     "NOOP": lambda _: replies.OK,
     "QUIT": lambda _: replies.BYE,
-    "HELP": lambda _: replies.HELP,
-    "VRFY": lambda _: replies.VRFY,
+    "HELP": lambda _: own.HELP,
+    "VRFY": lambda _: own.VRFY,
     "STARTTLS": _starttls,
 }

@@ -12,9 +12,10 @@ from pillarbox.mailstore import quota
 from pillarbox.mailstore.errors import MailError, OverQuota
 from pillarbox.runtime.auth_link import AuthTemporaryError
 from pillarbox.runtime.auth_master import UserInfo
+from pillarbox.runtime.smtp_server.transaction import because
 from pillarbox.services.lmtp import replies
 from pillarbox.services.lmtp.backend import Backend
-from pillarbox.services.lmtp.transaction import Recipient, because
+from pillarbox.services.lmtp.transaction import Recipient
 from pillarbox.wire.smtp.address import Address, split_detail
 from pillarbox.wire.smtp.reply import Refused
 

@@ -14,9 +14,11 @@ from pillarbox.delivery.envelope import Envelope, Trace
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.delivery.outcome import Kind, Outcome
 from pillarbox.mailstore.session import UserSession
+from pillarbox.runtime.smtp_server import replies as common
+from pillarbox.runtime.smtp_server.transaction import because
 from pillarbox.services.lmtp import replies
 from pillarbox.services.lmtp.backend import Backend
-from pillarbox.services.lmtp.transaction import Recipient, Transaction, because
+from pillarbox.services.lmtp.transaction import Recipient, Transaction
 from pillarbox.wire.smtp.reply import Reply
 
 SIDE_BY_SIDE: Final = 32
@@ -27,9 +29,9 @@ def check(backend: Backend, message: IncomingMessage) -> Reply | None:
     settings = backend.settings
     facts = message.facts()
     if settings.lmtp_max_header_size and facts.header_size > settings.lmtp_max_header_size:
-        return replies.HEADER_TOO_BIG
+        return common.HEADER_TOO_BIG
     if settings.lmtp_max_hops and facts.hops >= settings.lmtp_max_hops:
-        return replies.LOOPING
+        return common.LOOPING
     return None
 
 

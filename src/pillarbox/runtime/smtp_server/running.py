@@ -11,24 +11,20 @@ from pillarbox.events.catalogue.smtp_server import (
     smtp_server_command_started,
 )
 from pillarbox.events.event import Scope
-from pillarbox.services.lmtp.transaction import ABORTED_CODE, ABORTED_ENHANCED
+from pillarbox.runtime.smtp_server.transaction import ABORTED_CODE, ABORTED_ENHANCED
 from pillarbox.wire.smtp.command import UNKNOWN, CommandLine
 from pillarbox.wire.smtp.reply import Reply
 
-_REASONS = {
-    "MAIL": ("lmtp:cmd_mail",),
-    "RCPT": ("lmtp:cmd_rcpt",),
-    "DATA": ("lmtp:cmd_data",),
-    "BDAT": ("lmtp:cmd_data",),
-}
+_REASONS = {"MAIL": "cmd_mail", "RCPT": "cmd_rcpt", "DATA": "cmd_data", "BDAT": "cmd_data"}
 
 
 class Running:
-    """The commands at work on one connection."""
+    """The commands at work on one connection; ``service`` is its name in reason codes."""
 
-    __slots__ = ("_scopes",)
+    __slots__ = ("_scopes", "_service")
 
-    def __init__(self) -> None:
+    def __init__(self, service: str) -> None:
+        self._service = service
         self._scopes: list[Scope] = []
 
     def begin(self, connection: Scope, line: CommandLine) -> Scope | None:
@@ -36,10 +32,11 @@ class Running:
         if smtp_server_command_started.emit is None and smtp_server_command_finished.emit is None:
             return None
         args = line.args.decode("utf-8", "replace")
+        reason = _REASONS.get(line.name)
         scope = Scope(
             connection,
             (),
-            _REASONS.get(line.name, ()),
+            () if reason is None else (f"{self._service}:{reason}",),
             cmd_name=line.name,
             cmd_input_name=line.input_name,
             cmd_args=args,
