@@ -1,6 +1,4 @@
-"""The contract of this folder can be imported by its tests."""
-
-from __future__ import annotations
+"""The contract suite is imported by name from this folder."""
 
 import sys
 from pathlib import Path

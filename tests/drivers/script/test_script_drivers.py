@@ -54,25 +54,24 @@ def test_all_drivers_are_found_by_name(tmp_path: Path) -> None:
     assert registry.load("script", "fail").make(place(tmp_path)).name == "fail"
 
 
-def test_the_failing_place_fails_with_and_without_effect() -> None:
+@pytest.mark.parametrize("uncertain", [False, True])
+def test_the_failing_place_fails_with_and_without_effect(uncertain: bool) -> None:
     async def go() -> None:
         inner = MemoryScripts()
-        for uncertain in (False, True):
-            broken = FailScripts(inner, failing=True, uncertain=uncertain)
+        broken = FailScripts(inner, failing=True, uncertain=uncertain)
+        calls: list[Callable[[], Any]] = [
+            lambda: broken.save("a", b"keep;", anything),
+            broken.scripts,
+            broken.active,
+            lambda: broken.read("a"),
+            lambda: broken.delete("a"),
+            lambda: broken.rename("a", "b"),
+            lambda: broken.activate("a"),
+        ]
+        for call in calls:
             with pytest.raises(ScriptError):
-                await broken.save("a", b"keep;", anything)
-            assert ("a" in inner.sources) is uncertain
-            calls: list[Callable[[], Any]] = [
-                broken.scripts,
-                broken.active,
-                lambda: broken.read("a"),
-                lambda: broken.delete("a"),
-                lambda: broken.rename("a", "b"),
-                lambda: broken.activate("a"),
-            ]
-            for call in calls:
-                with pytest.raises(ScriptError):
-                    await call()
+                await call()
+        assert ("a" in inner.sources) is uncertain
         await broken.close()
 
     asyncio.run(go())

@@ -1,0 +1,187 @@
+"""Stored scripts in their compiled form, and where that is kept.
+
+The compiler asks for included scripts without waiting; storages can only be asked with waiting.
+So a script is compiled with the includes that are at hand, those that it missed are read, and it
+is compiled again until nothing is missing: once for each level of includes, and once for a script
+without any.  Large scripts are compiled in a thread.
+
+A compiled script is valid as long as its source, everything it includes and the version of the
+language are the same; all of that is compared whenever it is used.  It is kept in memory
+(`Cache`, the last so many of the process) and in a file beside the script.  The file belongs to
+the user and is not believed: included scripts in it must be what the storages have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pillarbox.sieve.errors import Diagnostic
+from pillarbox.sieve.limits import Limits
+from pillarbox.sieve.script import Script, compile
+
+LARGE: Final = 16 * 1024
+KEPT: Final = 256
+
+# (location "personal" or "global", name) to the source of a script, or None
+Read = Callable[[str, str], Awaitable[bytes | None]]
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What scripts may use: extensions, and how much."""
+
+    capabilities: frozenset[str]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What came of a script; ``binary_path`` is where its compiled form is on disk."""
+
+    script: Script | None
+    diagnostics: Sequence[Diagnostic]
+    binary_path: str | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many errors there are."""
+        return sum(one.severity == "error" for one in self.diagnostics)
+
+    @property
+    def warnings(self) -> int:
+        """How many warnings there are."""
+        return sum(one.severity == "warning" for one in self.diagnostics)
+
+
+class _AtHand:
+    """The included scripts that were read, and those that the compiler missed."""
+
+    def __init__(self) -> None:
+        self.sources: dict[_Key, bytes | None] = {}
+        self.missing: dict[_Key, None] = {}
+
+    def load(self, place: str, name: str) -> bytes | None:
+        """What the compiler asks."""
+        key = (place, name)
+        if key not in self.sources:
+            self.missing[key] = None
+        return self.sources.get(key)
+
+    async def complete(self, read: Read) -> None:
+        """Read what was missed."""
+        for key in self.missing:
+            self.sources[key] = await read(*key)
+        self.missing.clear()
+
+
+async def compile_source(
+    name: str, source: bytes, rules: Rules, read: Read, location: str = "personal"
+) -> Compiled:
+    """A script from its source, with what it includes.  Raises what ``read`` does."""
+    included = _AtHand()
+
+    def work() -> tuple[Script | None, list[Diagnostic]]:
+        return compile(
+            source, name, rules.capabilities, rules.limits, included.load, location=location
+        )
+
+    while True:
+        size = len(source) + sum(len(other or b"") for other in included.sources.values())
+        script, diagnostics = await asyncio.to_thread(work) if size > LARGE else work()
+        if not included.missing:
+            return Compiled(script, diagnostics)
+        await included.complete(read)
+
+
+class Cache:
+    """The compiled scripts of one process, the most recently used ones."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._scripts: OrderedDict[tuple[str, Rules], Compiled] = OrderedDict()
+
+    async def get(
+        self,
+        name: str,
+        where: str,
+        source: bytes,
+        rules: Rules,
+        read: Read,
+        file: Path | None,
+        location: str = "personal",
+    ) -> Compiled:
+        """The script compiled, from memory, from ``file``, or anew (and then kept in both).
+
+        ``where`` tells scripts of one name apart.  Raises what ``read`` does.
+        """
+        key = (where, rules)
+        found = self._scripts.get(key)
+        if found is not None and await _current(found.script, source, read):
+            self._scripts.move_to_end(key)
+            return found
+        stored = _load(file, name, location, rules)
+        if await _current(stored, source, read):
+            compiled = Compiled(stored, (), str(file))
+        else:
+            compiled = await compile_source(name, source, rules, read, location)
+            if compiled.script is None:
+                self._scripts.pop(key, None)
+                return compiled
+            if keep(file, compiled.script):
+                compiled = replace(compiled, binary_path=str(file))
+        self._scripts[key] = compiled
+        self._scripts.move_to_end(key)
+        if len(self._scripts) > self._kept:
+            self._scripts.popitem(last=False)
+        return compiled
+
+
+async def _current(script: Script | None, source: bytes, read: Read) -> bool:
+    """Whether a compiled script is still that of this source and of what it includes."""
+    if script is None or script.source != source:
+        return False
+    for place, name, digest in script.dependencies():
+        other = await read(place, name)
+        if other is None or hashlib.sha256(other).hexdigest() != digest:
+            return False
+    return True
+
+
+def _load(file: Path | None, name: str, location: str, rules: Rules) -> Script | None:
+    if file is None:
+        return None
+    try:
+        octets = file.read_bytes()
+    except OSError:
+        return None
+    script = Script.deserialize(octets, rules.capabilities, rules.limits)
+    if script is None or (script.name, script.location) != (name, location):
+        return None
+    return script
+
+
+def keep(file: Path | None, script: Script) -> bool:
+    """Write the compiled form, whole or not at all; whether it is there now.
+
+    A place that cannot be written to is no error: the script is compiled again then.
+    """
+    if file is None:
+        return False
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(script.serialize())
+        os.replace(temporary, file)
+    except (OSError, UnicodeDecodeError):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        return False
+    return True
