@@ -375,6 +375,7 @@ def test_rights_are_dropped(open_folder: Path) -> None:
             "imap-login": ROLES["login"],
             "auth": ROLES["internal"],
             "anvil": ROLES["internal"],
+            "dns-worker": ROLES["internal"],
             "stats": ROLES["internal"],
             "admin": ROLES["internal"],
             "imap": mail_uid,

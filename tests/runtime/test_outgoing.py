@@ -18,6 +18,8 @@ from pillarbox.events.catalogue.connection import (
     server_connection_disconnected,
 )
 from pillarbox.events.event import Scope
+from pillarbox.runtime import outgoing
+from pillarbox.runtime.dns_client import DnsError
 from pillarbox.runtime.log import Line, Log
 from pillarbox.runtime.outgoing import Destination, ServerConnection
 
@@ -143,29 +145,25 @@ def test_a_tcp_connection_from_beginning_to_end(log: Log, uvrun: Run) -> None:
         uvrun(scenario())
 
 
-def test_a_name_is_looked_up_and_its_addresses_are_tried_in_turn(log: Log, uvrun: Run) -> None:
+def test_a_name_is_looked_up_and_its_addresses_are_tried_in_turn(
+    log: Log, uvrun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(scope: Scope, host: str) -> list[str]:
+        if host != "two.example.com":
+            raise DnsError("no such name", "NXDOMAIN")
+        return ["127.0.0.3", "127.0.0.1"]
+
+    monkeypatch.setattr(outgoing, "resolve", found)
+
     async def scenario() -> None:
         async with serving(echo) as port:
             talk = Talk(log)
-
-            async def found(*_: Any, **__: Any) -> Any:
-                return [
-                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.3", port)),
-                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
-                ]
-
-            class Loop:
-                getaddrinfo = staticmethod(found)
-
-                def __getattr__(self, name: str) -> Any:
-                    return getattr(loop, name)
-
-            loop = asyncio.get_running_loop()
-            talk._loop = Loop()  # type: ignore[assignment]
             await talk.open(Destination("two.example.com", port), timeout=10)
             assert talk.scope.get("dest_ip") == "127.0.0.1"
             talk.finish("Done")
             await talk.ended.wait()
+            with pytest.raises(OSError, match=r"looking up none\.example\.com: no such name"):
+                await Talk(log).open(Destination("none.example.com", port), timeout=10)
 
     uvrun(scenario())
 

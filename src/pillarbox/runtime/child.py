@@ -28,12 +28,14 @@ import uvloop
 from pillarbox.runtime import debug_log
 from pillarbox.runtime.control import Bootstrap, Ready, Reload, Retire, Stop, ToChild
 from pillarbox.runtime.describe import place
+from pillarbox.runtime.dns_client import dns
 from pillarbox.runtime.frames import FrameReader, FrameTooLong, encode_frame
 from pillarbox.runtime.log import log
 from pillarbox.runtime.log_pipe import PipeSink
 from pillarbox.runtime.privileges import confine, raise_file_limit
 from pillarbox.runtime.service import BoundListener, ListenerKind, ServiceContext
 from pillarbox.settings.load import decode
+from pillarbox.settings.model import Settings
 
 PR_SET_NAME: Final = 15
 GC_THRESHOLD: Final = 50_000
@@ -141,6 +143,7 @@ async def _serve(start: Bootstrap, control: Control, sink: PipeSink) -> None:
     loop.set_exception_handler(lambda _loop, context: _report(ctx, context))
     control.attach(ctx)
     debug_log.follow(ctx)
+    _use_dns(ctx)
     service = importlib.import_module(start.module)
     agent = _start_stats_agent(ctx)
     gc.collect()
@@ -154,6 +157,16 @@ async def _serve(start: Bootstrap, control: Control, sink: PipeSink) -> None:
             closing = close()
             if asyncio.iscoroutine(closing):
                 await closing
+
+
+def _use_dns(ctx: ServiceContext) -> None:
+    """Have lookups asked of this server's DNS worker."""
+
+    def apply(settings: Settings) -> None:
+        dns.use(ctx.base_dir, settings.dns_client_timeout)
+
+    apply(ctx.settings)
+    ctx.on_reload(apply)
 
 
 def _start_stats_agent(ctx: ServiceContext) -> Any:

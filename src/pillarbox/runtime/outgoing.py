@@ -32,6 +32,7 @@ from pillarbox.events.catalogue.connection import (
 from pillarbox.events.event import Scope
 from pillarbox.runtime.deadlines import deadlines
 from pillarbox.runtime.describe import describe, place
+from pillarbox.runtime.dns_client import DnsError, resolve
 from pillarbox.runtime.log import Log
 from pillarbox.runtime.peer import peer_of
 
@@ -264,14 +265,12 @@ class ServerConnection(asyncio.Protocol):
         """Families and addresses, in the order to try them."""
         name = destination.ip or destination.host
         try:
-            literal = ipaddress.ip_address(name)
-        except ValueError:
-            found = await self._loop.getaddrinfo(
-                name, destination.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-            )
-            addresses = [(int(family), str(where[0])) for family, _, _, _, where in found]
-        else:
-            addresses = [(socket.AF_INET if literal.version == 4 else socket.AF_INET6, name)]
+            found = await resolve(self.scope, name)
+        except DnsError as error:
+            raise OSError(f"looking up {name}: {error}") from error
+        addresses: list[tuple[int, str]] = [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, address) for address in found
+        ]
         if destination.source_ip is None:
             return addresses
         version = ipaddress.ip_address(destination.source_ip).version
