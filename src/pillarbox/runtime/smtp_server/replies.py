@@ -29,3 +29,8 @@ SHUTTING_DOWN: Final = reply(421, "4.3.2", "Server shutting down")
 def chunk_ok(size: int) -> Reply:
     """A BDAT that is not the last."""
     return reply(250, "2.0.0", f"{size} octets received")
+
+
+def unsupported(parameter: str) -> Reply:
+    """A parameter of MAIL or RCPT that was not announced."""
+    return reply(555, "5.5.4", f"Unsupported parameter {parameter}")

@@ -88,6 +88,10 @@ def _starttls(client: LmtpClient) -> Reply:
 def _mail(client: LmtpClient, parsed: Mail) -> Reply:
     limit = client.backend.settings.mail_max_size
     size = parsed.parameters.size
+    if parsed.parameters.body == "BINARYMIME":
+        return replies.unsupported("BODY=BINARYMIME")
+    if parsed.parameters.by is not None:
+        return replies.unsupported("BY")
     if limit and size is not None and size > limit:
         return replies.MESSAGE_TOO_BIG
     client.transaction = Transaction(client.scope, client.new_transaction_id(), parsed)

@@ -57,6 +57,26 @@ def _ambiguous(data: bytes) -> int:
     return 0
 
 
+class DataEncoder:
+    """A message with CRLF line ends, in pieces of any size, as it is sent after DATA."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"  # the last two bytes given
+
+    def feed(self, piece: bytes) -> bytes:
+        """The piece with its dots stuffed."""
+        tail = self._tail
+        joined = tail + piece
+        self._tail = joined[-2:]
+        return joined.replace(b"\r\n.", b"\r\n..")[len(tail) :]
+
+    def finish(self) -> bytes:
+        """The final dot, behind the line end that the message may lack."""
+        return b".\r\n" if self._tail == b"\r\n" else b"\r\n.\r\n"
+
+
 def encode(message: bytes) -> bytes:
     """A message with CRLF line ends as sent after DATA, with its final dot."""
     stuffed = (b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:]

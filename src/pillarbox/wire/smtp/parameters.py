@@ -1,9 +1,10 @@
 """ESMTP parameters of MAIL and RCPT (RFC 5321 section 4.1.2).
 
-Known for MAIL: SIZE (RFC 1870), BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954), RET and
-ENVID (RFC 3461).  Known for RCPT: NOTIFY and ORCPT (RFC 3461, RFC 6533).  The DSN and AUTH ones
-are understood even where they are not announced, since they do no harm and are worth logging.
-What is unknown gets 555, what is given twice or malformed 501.
+Known for MAIL: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531), AUTH (RFC 4954),
+RET and ENVID (RFC 3461), BY (RFC 2852).  Known for RCPT: NOTIFY and ORCPT (RFC 3461, RFC 6533).
+The DSN and AUTH ones are understood even where they are not announced, since they do no harm and
+are worth logging; BODY=BINARYMIME and BY are for a server to refuse that cannot do them.  What is
+unknown gets 555, what is given twice or malformed 501.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ _PARAMETER: Final = re.compile(
 )
 _MAX_SIZE_DIGITS: Final = 20
 _NOTIFY: Final = frozenset({"SUCCESS", "FAILURE", "DELAY"})
+_BY: Final = re.compile(r"-?[0-9]{1,9};[NR]T?")
 _UNICODE_CHAR: Final = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
 
 
 @dataclass(frozen=True, slots=True)
 class MailParameters:
-    """What came with MAIL; ``size`` in bytes, ``auth`` and ``envid`` decoded."""
+    """What came with MAIL; ``size`` in bytes, ``auth`` and ``envid`` decoded, ``by`` as given."""
 
     size: int | None = None
     body: str | None = None
@@ -35,6 +37,7 @@ class MailParameters:
     auth: str | None = None
     envid: str | None = None
     ret: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,12 @@ def _envid(value: str | None) -> Fields:
     return {"envid": decoded}
 
 
+def _by(value: str | None) -> Fields:
+    if value is None or not _BY.fullmatch(value.upper()):
+        raise ValueError
+    return {"by": value.upper()}
+
+
 def _notify(value: str | None) -> Fields:
     if value is None:
         raise ValueError
@@ -162,10 +171,11 @@ def _orcpt(value: str | None) -> Fields:
 
 _MAIL: Final[Mapping[str, Reader]] = {
     "SIZE": _size,
-    "BODY": _choice("body", frozenset({"7BIT", "8BITMIME"})),
+    "BODY": _choice("body", frozenset({"7BIT", "8BITMIME", "BINARYMIME"})),
     "SMTPUTF8": _smtputf8,
     "AUTH": _auth,
     "RET": _choice("ret", frozenset({"FULL", "HDRS"})),
     "ENVID": _envid,
+    "BY": _by,
 }
 _RCPT: Final[Mapping[str, Reader]] = {"NOTIFY": _notify, "ORCPT": _orcpt}
