@@ -49,7 +49,8 @@ class Handoff(msgspec.Struct, kw_only=True):
     """All that a worker must know of a client that it takes over.
 
     ``tag`` is the login command's, ``auth_id``, ``auth_pid`` and ``auth_cookie`` name the
-    authentication for the master lookup, ``input`` is what was read after the login command,
+    authentication for the master lookup, ``sasl_final`` is the mechanism's last word where the
+    protocol sends it with the success, ``input`` is what was read after the login command,
     ``net_in`` and ``net_out`` what was counted so far, ``started`` the monotonic clock in
     nanoseconds when the client connected.  Under TLS the descriptor is a socket pair's.
     """
@@ -77,6 +78,7 @@ class Handoff(msgspec.Struct, kw_only=True):
     tls_pfs: str | None = None
     local_name: str | None = None
     client_id: str | None = None
+    sasl_final: bytes | None = None
     input: bytes = b""
     compress: bool = False
     net_in: int = 0

@@ -2,7 +2,7 @@
 
 An `Attempt` is the only task that a login connection ever has, and it lives as long as the command
 that logs in does.  It ends with the client handed over, or with a refusal and the connection
-reading commands again.  Challenges look the same in IMAP and POP3: ``+`` and base64.
+reading commands again.
 
 A worker that took the client and then gave no answer may have spoken to the client already: the
 connection is closed then, because a second reply could contradict the first.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from base64 import b64encode
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.runtime.auth_client import (
@@ -127,7 +126,7 @@ class Attempt:
     async def _challenge(self, request: AuthRequest, challenge: Challenge) -> Verdict | None:
         """One round with the client; None if it answered."""
         client = self._client
-        client.send(b"+ " + b64encode(challenge.data) + b"\r\n")
+        client.challenge(challenge.data)
         self.waiting_for = "auth_waiting_client"
         line = await client.sasl_line()
         self.waiting_for = "auth_failed"
@@ -172,6 +171,7 @@ class Attempt:
             tls_protocol=tls.protocol if tls else None,
             certificate_user=certificate_user,
             valid_client_cert=client.has_certificate,
+            final_resp_ok=client.takes_final,
         )
 
     async def _hand_over(self, success: Success) -> Verdict | None:
@@ -259,6 +259,7 @@ class Attempt:
             tls_pfs=params.tls_pfs,
             local_name=params.local_name,
             client_id=client.client_id,
+            sasl_final=success.data,
             input=rest,
             net_in=client.net_in - len(rest),
             net_out=client.net_out,

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final, Literal
+from base64 import b64encode
+from typing import ClassVar, Final, Literal
 
 from pillarbox.events.catalogue.login import login_aborted
 from pillarbox.events.event import Scope
@@ -94,6 +95,9 @@ class LoginConnection(Connection):
 
     # What a protocol gives.
 
+    takes_final: ClassVar[bool] = False
+    """Whether the reply to a successful login can carry the mechanism's last data."""
+
     def greet(self) -> None:
         """Send the greeting."""
         raise NotImplementedError
@@ -109,6 +113,10 @@ class LoginConnection(Connection):
     def sasl_input(self) -> bytes | Literal[False] | None:
         """The next line of a SASL exchange without its end; False for one that is too long."""
         raise NotImplementedError
+
+    def challenge(self, data: bytes) -> None:
+        """Send a challenge of the mechanism: ``+`` and base64, as in IMAP and POP3."""
+        self.send(b"+ " + b64encode(data) + b"\r\n")
 
     def take_input(self) -> bytes:
         """Take what was read behind the command that logs in."""
