@@ -1,9 +1,9 @@
 """The sql family: relational databases, with parameters always bound and never pasted.
 
-A driver module offers ``make(block, settings) -> Sql``: the block that names the
-database, and all settings.  Queries run off the event loop or are
-asynchronous by nature.  Every failure is SqlError with the database's own code; what was done of
-a transaction is then undone.
+A driver module offers ``make(block, settings) -> Sql``: the block that names the database, and all
+settings.  Queries run off the event loop or are asynchronous by nature.  Every failure is SqlError
+with the database's own code; what was done of a transaction is then undone, unless the error is
+``uncertain``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Protocol
 
 from pillarbox.events.event import Scope
 from pillarbox.settings.model import Settings
+from pillarbox.settings.schema.sql import SqlBlock
 
-__all__ = ["Row", "Settings", "Sql", "SqlError", "SqlSettings", "Statement", "Value"]
+__all__ = ["Row", "Settings", "Sql", "SqlBlock", "SqlError", "Statement", "Value", "first_word"]
 
 Value = str | int | float | bytes | None
 Row = dict[str, Value]
@@ -22,20 +23,24 @@ Statement = tuple[str, Sequence[Value]]
 
 
 class SqlError(Exception):
-    """The database refused or could not be reached; ``code`` as the database names it."""
+    """The database refused or could not be reached; ``code`` as the database names it.
 
-    def __init__(self, text: str, code: str | None = None, *, constraint: bool = False) -> None:
+    ``constraint``: the rows would break a rule of the table.  ``uncertain``: the connection was
+    lost while a transaction was committed.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        code: str | None = None,
+        *,
+        constraint: bool = False,
+        uncertain: bool = False,
+    ) -> None:
         super().__init__(text)
         self.code = code
         self.constraint = constraint
-
-
-class SqlSettings(Protocol):
-    """What drivers read of a settings block that names a database."""
-
-    @property
-    def sqlite_path(self) -> str:
-        """The file, for sqlite."""
+        self.uncertain = uncertain
 
 
 class Sql(Protocol):
@@ -54,3 +59,9 @@ class Sql(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+def first_word(sql: str) -> str:
+    """``SELECT`` of ``select * …``: all that events tell of a query."""
+    words = sql.split(None, 1)
+    return words[0].upper() if words else ""

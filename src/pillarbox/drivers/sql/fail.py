@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from pillarbox.drivers.sql.api import Row, Settings, Sql, SqlError, SqlSettings, Statement, Value
+from pillarbox.drivers.sql.api import Row, Settings, Sql, SqlBlock, SqlError, Statement, Value
 from pillarbox.events.event import Scope
 
 
@@ -78,6 +78,6 @@ class FailSql:
             raise SqlError("the connection was lost after the work", "LOST")
 
 
-def make(block: SqlSettings, settings: Settings) -> FailSql:
+def make(block: SqlBlock, settings: Settings) -> FailSql:
     """A database that always fails."""
     return FailSql()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pillarbox.drivers import registry
-from pillarbox.drivers.sql.api import Settings, Sql, SqlSettings
+from pillarbox.drivers.sql.api import Settings, Sql, SqlBlock
 
 
-def make(block: SqlSettings, settings: Settings) -> Sql:
+def make(block: SqlBlock, settings: Settings) -> Sql:
     """A new, empty database; whatever path the block names is ignored."""
     database: Sql = registry.load("sql", "sqlite").SqliteSql(":memory:")
     return database

@@ -21,7 +21,15 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from pillarbox.drivers.sql.api import Row, Settings, SqlError, SqlSettings, Statement, Value
+from pillarbox.drivers.sql.api import (
+    Row,
+    Settings,
+    SqlBlock,
+    SqlError,
+    Statement,
+    Value,
+    first_word,
+)
 from pillarbox.events.catalogue.sql import (
     sql_connection_finished,
     sql_query_finished,
@@ -196,12 +204,6 @@ def _transact(connection: sqlite3.Connection, statements: Sequence[Statement]) -
     return changed
 
 
-def first_word(sql: str) -> str:
-    """``SELECT`` of ``select * …``."""
-    words = sql.split(None, 1)
-    return words[0].upper() if words else ""
-
-
-def make(block: SqlSettings, settings: Settings) -> SqliteSql:
+def make(block: SqlBlock, settings: Settings) -> SqliteSql:
     """The database that a settings block names; its file must exist."""
     return SqliteSql(block.sqlite_path)

@@ -12,13 +12,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from pillarbox.settings.schema.base import Doc
+from pillarbox.settings.schema.sql import SqlBlock
 
 Result = Literal[
     "return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail", "next"
 ]
 
 
-class PassdbSettings(msgspec.Struct, frozen=True, kw_only=True):
+class PassdbSettings(SqlBlock, frozen=True, kw_only=True):
     """One password database."""
 
     driver: Annotated[str, Doc("`passwd-file`, `sql` or `static`; empty: the block's name.")] = ""
@@ -28,8 +29,6 @@ class PassdbSettings(msgspec.Struct, frozen=True, kw_only=True):
     passwd_file_path: Annotated[
         str, Doc("passwd-file: its path; may hold variables of the user.", kind="file")
     ] = ""
-    sql_driver: Annotated[str, Doc("sql: which database driver.")] = "sqlite"
-    sqlite_path: Annotated[str, Doc("sql: the SQLite file.", kind="file")] = ""
     sql_query: Annotated[
         str,
         Doc("sql: query whose row has `password` and, if wanted, `user` and `userdb_*` columns."),
@@ -67,7 +66,7 @@ class PassdbSettings(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: Annotated[bool, Doc("Keep this database's answers in the auth cache.")] = True
 
 
-class UserdbSettings(msgspec.Struct, frozen=True, kw_only=True):
+class UserdbSettings(SqlBlock, frozen=True, kw_only=True):
     """One user database."""
 
     driver: Annotated[
@@ -76,8 +75,6 @@ class UserdbSettings(msgspec.Struct, frozen=True, kw_only=True):
     passwd_file_path: Annotated[
         str, Doc("passwd-file: its path; may hold variables of the user.", kind="file")
     ] = ""
-    sql_driver: Annotated[str, Doc("sql: which database driver.")] = "sqlite"
-    sqlite_path: Annotated[str, Doc("sql: the SQLite file.", kind="file")] = ""
     sql_query: Annotated[
         str, Doc("sql: query whose row's columns are the user's fields; NULL is absent.")
     ] = (
