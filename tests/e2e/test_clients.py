@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import mailbox
 import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +51,31 @@ def call(
     output = (done.stdout + done.stderr).decode(errors="replace")
     assert done.returncode in ok, f"{command[0]} said {done.returncode}:\n{output[-4000:]}"
     return done.stdout.decode(errors="replace")
+
+
+def call_on_terminal(*command: str, cwd: Path) -> None:
+    """Run a full-screen program on a terminal of its own, on which nobody types anything."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(cwd), "TERM": "vt100"}
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=slave, stdout=slave, stderr=slave,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    output = b""
+    deadline = time.monotonic() + 90
+    try:
+        # The last one to hold the other end was the program: its end is an end of file or EIO.
+        with contextlib.suppress(OSError):
+            while select.select([master], [], [], max(0, deadline - time.monotonic()))[0]:
+                output += os.read(master, 65536)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(1, deadline - time.monotonic()))
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    assert process.returncode == 0, output[-4000:].decode(errors="replace")
 
 
 def subjects(server: Running, folder: str) -> set[str]:
@@ -164,10 +193,7 @@ def test_mutt_in_batch(fresh: Running, tmp_path: Path) -> None:
         'push "<tag-pattern>~s for-mutt<enter><tag-prefix><save-message>=Trash<enter>'
         '<sync-mailbox><quit>"\n'
     )
-    script = shutil.which("script")
-    if script is None:
-        pytest.skip("script is not installed")
-    call(script, "-qec", f"timeout 60 {mutt} -F {rc}", "/dev/null", cwd=tmp_path)
+    call_on_terminal(mutt, "-n", "-F", str(rc), cwd=tmp_path)
     assert subjects(fresh, "Trash") == {"for-mutt"}
     assert subjects(fresh, "INBOX") == set()
 
