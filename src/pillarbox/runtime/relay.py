@@ -1,28 +1,45 @@
-"""Relaying between a TLS client and the worker that serves it.
+"""Relaying between a client of this process and whoever serves it elsewhere.
 
-A worker gets one end of a socket pair instead of the client's descriptor, because TLS state
+A worker gets one end of a socket pair instead of a TLS client's descriptor, because TLS state
 cannot be handed over; this process keeps the client's `Connection` and copies both ways between
-it and the other end.  Each side is read only as fast as the other writes.  When the worker closes
-its end, what it wrote still reaches the client, then TLS is shut down properly; when the client
-ends, the worker reads end of file and the bytes before it.
+it and the other end.  A server behind a proxy takes the worker's place: then there is no pair, and
+its connection passes on what it receives (`runtime.login.proxy`).
+
+Each side is read only as fast as the other writes.  When the worker closes its end, what it wrote
+still reaches the client, then TLS is shut down properly; when the client ends, the worker reads end
+of file and the bytes before it.  Who does not take what is left for it is cut off after a while.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Final, cast
+import time
+from typing import Final, Literal, cast
 
 HIGH_WATER: Final = 256 * 1024
+CLOSE_TIMEOUT: Final = 10.0
+
+Side = Literal["client", "server", "proxy"]
 
 
 class Relay:
     """One client being relayed; ``to_worker`` and ``to_client`` count bytes of plain text.
 
     Start it with `begin`, then hand the descriptor of ``worker_end`` over and close it.
+    ``ended_by`` is who ended it, ``heard`` when anything was said last (monotonic nanoseconds).
     """
 
-    __slots__ = ("client", "done", "to_client", "to_worker", "worker", "worker_end")
+    __slots__ = (
+        "client",
+        "done",
+        "ended_by",
+        "heard",
+        "to_client",
+        "to_worker",
+        "worker",
+        "worker_end",
+    )
 
     def __init__(self) -> None:
         self.client: asyncio.Transport | None = None
@@ -30,6 +47,8 @@ class Relay:
         self.worker_end: socket.socket | None = None
         self.to_worker = 0
         self.to_client = 0
+        self.ended_by: Side | None = None
+        self.heard = time.monotonic_ns()
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def prepare(self) -> int:
@@ -74,14 +93,28 @@ class Relay:
         if self.worker is not None:
             self.worker.abort()
 
-    def end(self, reason: str) -> None:
+    def from_worker(self, data: bytes) -> None:
+        """What the worker says, for the client."""
+        self.heard = time.monotonic_ns()
+        self.to_client += len(data)
+        if self.client is not None:
+            self.client.write(data)
+
+    def hold_client(self, hold: bool) -> None:
+        """The worker does not keep up, or does again."""
+        if self.client is not None and not self.client.is_closing():
+            (self.client.pause_reading if hold else self.client.resume_reading)()
+
+    def end(self, reason: str, side: Side = "proxy") -> None:
         """Both sides are closed; the first reason counts."""
         if not self.done.done():
+            self.ended_by = side
             self.done.set_result(reason)
-        if self.worker is not None:
-            self.worker.close()
-        if self.client is not None:
-            self.client.close()
+        for transport in (self.worker, self.client):
+            if transport is not None and not transport.is_closing():
+                transport.close()
+                if transport.get_write_buffer_size():
+                    asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, transport.abort)
 
 
 class _WorkerSide(asyncio.Protocol):
@@ -96,25 +129,20 @@ class _WorkerSide(asyncio.Protocol):
         self.relay.worker = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        relay = self.relay
-        relay.to_client += len(data)
-        if relay.client is not None:
-            relay.client.write(data)
+        self.relay.from_worker(data)
 
     def eof_received(self) -> bool:
-        self.relay.end("Worker closed the connection")
+        self.relay.end("Worker closed the connection", "server")
         return False
 
     def pause_writing(self) -> None:
-        if self.relay.client is not None:
-            self.relay.client.pause_reading()
+        self.relay.hold_client(True)
 
     def resume_writing(self) -> None:
-        if self.relay.client is not None and not self.relay.client.is_closing():
-            self.relay.client.resume_reading()
+        self.relay.hold_client(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.relay.end("Worker closed the connection")
+        self.relay.end("Worker closed the connection", "server")
 
 
 class _ClientSide(asyncio.Protocol):
@@ -127,12 +155,13 @@ class _ClientSide(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         relay = self.relay
+        relay.heard = time.monotonic_ns()
         relay.to_worker += len(data)
         if relay.worker is not None:
             relay.worker.write(data)
 
     def eof_received(self) -> bool:
-        self.relay.end("Connection closed")
+        self.relay.end("Connection closed", "client")
         return False
 
     def pause_writing(self) -> None:
@@ -144,4 +173,5 @@ class _ClientSide(asyncio.Protocol):
             self.relay.worker.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.relay.end(f"Connection closed: {exc}" if exc is not None else "Connection closed")
+        reason = f"Connection closed: {exc}" if exc is not None else "Connection closed"
+        self.relay.end(reason, "client")

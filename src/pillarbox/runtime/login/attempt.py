@@ -26,6 +26,8 @@ from pillarbox.runtime.auth_client import (
 )
 from pillarbox.runtime.connection import OPEN
 from pillarbox.runtime.handoff import Handoff, HandoffError, HandoffReply
+from pillarbox.runtime.login.proxy.session import Here, Proxying
+from pillarbox.runtime.login.proxy.target import is_proxied
 from pillarbox.runtime.login.verdict import (
     ABORTED,
     INTERNAL,
@@ -88,7 +90,14 @@ class Attempt:
     async def _login(self) -> Verdict | None:
         """Why the client stays here, or None."""
         outcome = await self._authenticate()
-        return await self._hand_over(outcome) if isinstance(outcome, Success) else outcome
+        if not isinstance(outcome, Success):
+            return outcome
+        if is_proxied(outcome.fields):
+            self.waiting_for = "proxy_dest_connect_failed"
+            proxied = await Proxying(self._client, self._tag, outcome).run()
+            if not isinstance(proxied, Here):
+                return proxied
+        return await self._hand_over(outcome)
 
     async def _authenticate(self) -> Success | Verdict:
         client = self._client
@@ -119,7 +128,7 @@ class Attempt:
             if isinstance(reply, Failure):
                 return of_failure(reply)
             client.successes += 1
-            if "nologin" in reply.fields:
+            if "nologin" in reply.fields and not is_proxied(reply.fields):
                 return of_nologin(reply.fields)
             return reply
 

@@ -25,6 +25,7 @@ from pillarbox.events.event import Scope
 from pillarbox.runtime.connection import OPEN, Connection
 from pillarbox.runtime.login.attempt import Attempt
 from pillarbox.runtime.login.log_text import describe_abort
+from pillarbox.runtime.login.proxy.session import Proxied
 from pillarbox.runtime.login.server import LoginServer
 from pillarbox.runtime.login.verdict import (
     CLEARTEXT,
@@ -38,9 +39,13 @@ from pillarbox.runtime.peer import Peer
 from pillarbox.runtime.service import BoundListener
 from pillarbox.runtime.session_id import new_session_id
 from pillarbox.wire.haproxy.header import ProxyHeader
+from pillarbox.wire.proxy.dialogue import LoggedIn
 
 UNTRUSTED: Final = "certificate verify failed"
 """What OpenSSL says of a client certificate that no known authority stands for."""
+
+MAX_PROXIES: Final = 5
+"""Proxies that a session may pass, if no proxy before us has counted already."""
 
 _ENDS: Final = tuple(
     f"{real}{end}_{what}"
@@ -63,10 +68,13 @@ class LoginConnection(Connection):
         "auth_started",
         "busy",
         "client_id",
+        "forwarded_fields",
         "greeted",
         "logged_in",
         "mechanism",
+        "proxied_session",
         "proxy",
+        "proxy_ttl",
         "secured",
         "server",
         "session",
@@ -88,6 +96,9 @@ class LoginConnection(Connection):
         self.auth_started = 0
         self.busy = False
         self.proxy: ProxyHeader | None = None
+        self.proxied_session: Proxied | None = None
+        self.proxy_ttl = MAX_PROXIES
+        self.forwarded_fields: dict[str, str] = {}
         self._bad = 0
         self._commands = 0
         self._attempt: Attempt | None = None
@@ -128,6 +139,10 @@ class LoginConnection(Connection):
 
     def answer(self, tag: bytes, verdict: Verdict) -> None:
         """The reply to an attempt that failed."""
+        raise NotImplementedError
+
+    def welcome(self, tag: bytes, result: LoggedIn) -> None:
+        """The reply to a login that a server behind the proxy has accepted."""
         raise NotImplementedError
 
     def bye(self, text: str, code: bytes | None = None) -> None:
@@ -171,7 +186,9 @@ class LoginConnection(Connection):
 
     def shutting_down(self) -> None:
         """The server stops: who is relayed goes when the worker says so, all others now."""
-        if not self.logged_in:
+        if self.proxied_session is not None:
+            self.proxied_session.kick("Server shutting down")
+        elif not self.logged_in:
             self.abort_reason = "shutting_down"
             self.bye("Server shutting down.", b"UNAVAILABLE")
 

@@ -26,6 +26,10 @@ class LoginText:
         """The line about a login."""
         return f"Login: {self._join(values)}"
 
+    def proxying(self, where: str, values: Values) -> str:
+        """The line about a session that another server serves from now on."""
+        return f"Proxying to {where}: {self._join(values)}"
+
     def disconnected(self, reason: str, detail: str, values: Values) -> str:
         """The line about a connection that ended before login."""
         return f"Disconnected: {reason} ({detail}): {self._join(values)}"
@@ -66,5 +70,12 @@ _WORDS: Mapping[str, str] = {
     "invalid_mech": "tried to use an unsupported auth mechanism",
     "login_disabled": "login disabled",
     "process_full": "all workers are full",
+    "proxy_dest_auth_failed": "the server behind the proxy refused the login",
+    "proxy_dest_auth_temp_failed": "the server behind the proxy cannot tell now",
+    "proxy_dest_connect_failed": "the server behind the proxy cannot be reached",
+    "proxy_dest_internal_failure": "the proxy cannot pass the session on",
+    "proxy_dest_protocol_failure": "the server behind the proxy is not understood",
+    "proxy_dest_redirected": "the server behind the proxy refers to another that is no use",
+    "proxy_dest_remote_failure": "the server behind the proxy failed",
     "shutting_down": "server shutting down",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from pillarbox.runtime.acceptor import Acceptor
@@ -17,6 +18,8 @@ from pillarbox.runtime.auth_client import AuthClient, AuthTemporaryError
 from pillarbox.runtime.handoff import HandoffClient
 from pillarbox.runtime.login.log_text import LoginText
 from pillarbox.runtime.login.policy import Policy
+from pillarbox.runtime.login.proxy.hosts import Hosts
+from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
 from pillarbox.runtime.login.routing import Router
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.runtime.tls import TlsContexts, tls_contexts
@@ -31,8 +34,11 @@ FIRST_AUTH_TIMEOUT: Final = 30.0
 class LoginServer:
     """What the connections of this process share.
 
-    ``protocol`` is the name of the protocol, which is also that of the workers' service.
+    ``protocol`` is the name of the protocol, which is also that of the workers' service;
+    ``proxy_protocol`` how servers of it are logged in at, if a proxy can do that.
     """
+
+    proxy_protocol: ProxyProtocol | None = None
 
     def __init__(
         self, ctx: ServiceContext, protocol: str, routing: Literal["user", "round-robin"]
@@ -51,6 +57,7 @@ class LoginServer:
         self.trusted = [
             ipaddress.ip_network(text, strict=False) for text in settings.login_trusted_networks
         ]
+        self.hosts = Hosts(time.monotonic)
         self.acceptor = Acceptor(ctx, self.connection, tls=self.tls)
 
     def connection(self, listener: BoundListener) -> LoginConnection:

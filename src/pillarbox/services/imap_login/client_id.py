@@ -3,6 +3,7 @@
 A proxy or webmail in ``login_trusted_networks`` may say which client it acts for
 (``x-originating-ip``, ``x-originating-port``, ``x-connected-ip``, ``x-connected-port``,
 ``x-session-id``); the session then goes by these, and the real ends are kept as ``real_*``.
+``x-proxy-ttl`` says how many more proxies it may pass, ``x-forward-<name>`` what else goes along.
 From anybody else these are parameters like all others.
 """
 
@@ -58,6 +59,22 @@ def forwarded(params: dict[str, str | None], scope: Scope) -> dict[str, ScopeVal
     if _SESSION.fullmatch(session):
         changed["session"] = session
     return changed
+
+
+def proxies_left(params: dict[str, str | None], otherwise: int) -> int:
+    """How many more proxies the session may pass."""
+    text = next((v for n, v in params.items() if n.lower() == "x-proxy-ttl"), None) or ""
+    return min(int(text), otherwise) if text.isascii() and text.isdigit() else otherwise
+
+
+def forwarded_fields(params: dict[str, str | None]) -> dict[str, str]:
+    """What ``x-forward-<name>`` parameters say, by name."""
+    prefix = "x-forward-"
+    return {
+        name[len(prefix) :].lower(): value
+        for name, value in params.items()
+        if value is not None and name.lower().startswith(prefix) and len(name) > len(prefix)
+    }
 
 
 def _address(text: str | None) -> str | None:

@@ -17,7 +17,9 @@ from pillarbox.services.imap_login.client_id import (
     as_texts,
     client_id,
     forwarded,
+    forwarded_fields,
     own_parameters,
+    proxies_left,
 )
 from pillarbox.wire.imap import args_text
 from pillarbox.wire.imap.command import BadCommand, Command, parse_command
@@ -32,6 +34,7 @@ from pillarbox.wire.imap.reader import (
     RawCommand,
 )
 from pillarbox.wire.imap.response import status_line
+from pillarbox.wire.proxy.dialogue import LoggedIn
 
 if TYPE_CHECKING:
     from pillarbox.services.imap_login.server import LoginServer
@@ -92,6 +95,11 @@ class ImapLogin(LoginConnection):
     def answer(self, tag: bytes, verdict: Verdict) -> None:
         """The tagged reply to an attempt that failed."""
         self.reply(tag, verdict.state, verdict.code, verdict.text)
+
+    def welcome(self, tag: bytes, result: LoggedIn) -> None:
+        """The server's own words, under the client's tag."""
+        lines = (*result.untagged, b"%b OK %b" % (tag, result.text or b"Logged in."))
+        self.send(*(line + b"\r\n" for line in lines))
 
     def bye(self, text: str, code: bytes | None = None) -> None:
         """Say goodbye and close."""
@@ -160,6 +168,8 @@ class ImapLogin(LoginConnection):
         remote = self.scope.get("real_remote_ip") or self.scope.get("remote_ip")
         if self.server.is_trusted(str(remote) if remote else None):
             self.scope.set(**forwarded(params, self.scope))
+            self.proxy_ttl = proxies_left(params, self.proxy_ttl)
+            self.forwarded_fields = forwarded_fields(params)
             self.session = str(self.scope.get("session") or self.session)
             self.secured = self.is_secured()
         self.client_id = client_id(args.params)

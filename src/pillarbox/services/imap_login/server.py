@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pillarbox.runtime.login import server
+from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.imap_login.capability import Capabilities
 from pillarbox.services.imap_login.connection import ImapLogin
+from pillarbox.wire.imap.login_client import login
+from pillarbox.wire.proxy.reader import LiteralReader
 
 
 class LoginServer(server.LoginServer):
     """What the connections of this process share."""
+
+    proxy_protocol = ProxyProtocol(login, LiteralReader, 143, 993, ("imap", "imaps"))
 
     def __init__(self, ctx: ServiceContext) -> None:
         super().__init__(ctx, "imap", ctx.settings.imap_worker_routing)

@@ -31,6 +31,7 @@ from pillarbox.wire.pop3.language import reply as language_reply
 from pillarbox.wire.pop3.reader import LineReader, LineTooLong
 from pillarbox.wire.pop3.response import Err, err, listing, ok, pop3_code
 from pillarbox.wire.pop3.states import ALLOWED, State
+from pillarbox.wire.proxy.dialogue import LoggedIn
 
 if TYPE_CHECKING:
     from pillarbox.services.pop3_login.server import LoginServer
@@ -95,6 +96,10 @@ class Pop3Login(LoginConnection):
     def answer(self, tag: bytes, verdict: Verdict) -> None:
         """The reply to an attempt that failed."""
         self.send(err(verdict.text, pop3_code(verdict.code)))
+
+    def welcome(self, tag: bytes, result: LoggedIn) -> None:
+        """The server's own words."""
+        self.send(b"+OK %b\r\n" % (result.text or b"Logged in."))
 
     def bye(self, text: str, code: bytes | None = None) -> None:
         """Say goodbye and close."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 
 from pillarbox.runtime.login import server
+from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.pop3_login.connection import Pop3Login
 from pillarbox.wire.pop3.capability import capabilities
+from pillarbox.wire.pop3.login_client import login
+from pillarbox.wire.proxy.reader import LineReader
 
 
 class LoginServer(server.LoginServer):
     """What the connections of this process share."""
+
+    proxy_protocol = ProxyProtocol(login, LineReader, 110, 995, ("pop", "pop3"))
 
     def __init__(self, ctx: ServiceContext) -> None:
         super().__init__(ctx, "pop3", ctx.settings.pop3_worker_routing)

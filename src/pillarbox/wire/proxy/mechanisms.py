@@ -1,0 +1,38 @@
+"""The SASL mechanisms with which a proxy logs in, made from credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pillarbox.wire.proxy.dialogue import Credentials, ProtocolError
+from pillarbox.wire.sasl import client
+from pillarbox.wire.sasl.client import Client, ServerNotTrusted
+
+MECHANISMS: Final[Mapping[str, Callable[[Credentials], Client]]] = {
+    "PLAIN": lambda c: client.plain(c.user, c.password, c.authzid),
+    "LOGIN": lambda c: client.login(c.user, c.password),
+    "SCRAM-SHA-1": lambda c: client.scram("sha1", c.user, c.password, c.nonce, c.authzid),
+    "SCRAM-SHA-256": lambda c: client.scram("sha256", c.user, c.password, c.nonce, c.authzid),
+}
+SERVER_FIRST: Final = frozenset({"LOGIN"})
+"""Mechanisms in which the server speaks first: there is no initial response."""
+
+
+class Exchange:
+    """A mechanism under way: `initial` and `respond` give what to send."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        """Raises KeyError for a mechanism that a proxy cannot do."""
+        self.server_first = credentials.mechanism in SERVER_FIRST
+        self._client = MECHANISMS[credentials.mechanism](credentials)
+        self.initial = next(self._client)
+
+    def respond(self, challenge: bytes) -> bytes:
+        """The answer to a challenge.  Raises ProtocolError if the server cannot be trusted."""
+        try:
+            return self._client.send(challenge)
+        except ServerNotTrusted as error:
+            raise ProtocolError(str(error)) from None
+        except StopIteration:
+            raise ProtocolError("challenge after the end of the SASL exchange") from None

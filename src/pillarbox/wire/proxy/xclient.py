@@ -1,0 +1,117 @@
+"""XCLIENT: the client behind a proxy, told as ``NAME=value`` words (Postfix XCLIENT_README).
+
+POP3, SMTP and ManageSieve know the same words: ADDR and PORT are the client's, DESTADDR and
+DESTPORT those of the server that it reached, SESSION and TTL the proxy's, FORWARD further fields in
+base64, parted by tabs.  Values travel as xtext; an IPv6 address has ``IPV6:`` before it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pillarbox.wire.proxy.dialogue import Origin
+from pillarbox.wire.smtp import xtext
+
+NAMES: Final = ("ADDR", "PORT", "DESTADDR", "DESTPORT", "SESSION", "TTL", "FORWARD")
+MAX_TTL: Final = 100
+
+
+class BadXclient(ValueError):
+    """A word that is not what its name promises; the text is for the client."""
+
+
+def parameters(origin: Origin, known: Iterable[str] = NAMES) -> list[bytes]:
+    """The words that tell a server of an origin, as far as the server knows their names."""
+    values: dict[str, object] = {
+        "ADDR": _address(origin.remote_ip),
+        "PORT": origin.remote_port,
+        "DESTADDR": _address(origin.local_ip),
+        "DESTPORT": origin.local_port,
+        "SESSION": origin.session or None,
+        "TTL": origin.ttl,
+        "FORWARD": packed(origin.forward) or None,
+    }
+    wanted = {name.upper() for name in known}
+    return [
+        f"{name}={xtext.encode(_clean(str(value)))}".encode("ascii")
+        for name, value in values.items()
+        if value is not None and name in wanted
+    ]
+
+
+def parse(words: Iterable[bytes]) -> Origin:
+    """What a trusted client's words say; names that are not known are ignored.
+
+    Raises BadXclient.
+    """
+    given: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition(b"=")
+        if not equals:
+            raise BadXclient("Parameters are NAME=value")
+        try:
+            given[name.decode("ascii").upper()] = xtext.decode(value.decode("ascii"))
+        except ValueError:
+            raise BadXclient("A value is not xtext") from None
+    return Origin(
+        remote_ip=_plain_address(given.get("ADDR")),
+        remote_port=_number(given.get("PORT"), 65535),
+        local_ip=_plain_address(given.get("DESTADDR")),
+        local_port=_number(given.get("DESTPORT"), 65535),
+        session=_session(given.get("SESSION", "")),
+        ttl=_number(given.get("TTL"), MAX_TTL) or 0,
+        forward=unpacked(given.get("FORWARD", "")),
+    )
+
+
+def packed(fields: Mapping[str, str]) -> str:
+    """Fields as base64 of ``name=value`` words parted by tabs; "" without any."""
+    clean = (
+        f"{name}={value}".replace("\t", " ").replace("\n", " ") for name, value in fields.items()
+    )
+    return b64encode("\t".join(clean).encode("utf-8", "replace")).decode()
+
+
+def unpacked(text: str) -> dict[str, str]:
+    """The fields again.  Raises BadXclient."""
+    try:
+        words = a2b_base64(text.encode(), strict_mode=True).decode() if text else ""
+    except ValueError:
+        raise BadXclient("FORWARD is not base64") from None
+    pairs = (word.partition("=") for word in words.split("\t") if word)
+    return {name: value for name, _, value in pairs}
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _address(address: str | None) -> str | None:
+    return f"IPV6:{address}" if address and ":" in address else address
+
+
+def _plain_address(text: str | None) -> str | None:
+    if text is None or text.upper() in ("[UNAVAILABLE]", "[TEMPUNAVAIL]"):
+        return None
+    try:
+        return str(ipaddress.ip_address(text[5:] if text.upper().startswith("IPV6:") else text))
+    except ValueError:
+        raise BadXclient("Not an address") from None
+
+
+def _number(text: str | None, highest: int) -> int | None:
+    if text is None or text.upper() in ("[UNAVAILABLE]", "[TEMPUNAVAIL]"):
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > highest:
+        raise BadXclient("Not a number that is possible here")
+    return int(text)
+
+
+def _session(text: str) -> str:
+    if len(text) > 64 or not all(33 <= ord(c) < 127 for c in text):
+        raise BadXclient("SESSION is not an identifier")
+    return text
