@@ -118,6 +118,7 @@ class Run:
         line, column = position or (0, 0)
         result = self.result
         result.error = Diagnostic("error", self.frame.script.name, line, column, text)
+        result.limited = isinstance(error, SieveLimitError)
         result.actions.clear()
         result.duplicates.clear()
         result.implicit_keep = True

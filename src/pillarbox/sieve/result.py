@@ -192,7 +192,7 @@ class Result:
     """The outcome of one run.
 
     ``actions`` does not hold the implicit keep; ``final_actions()`` does.  ``error`` is why the run
-    ended early.  ``steps`` is what the run cost.  ``flags`` are those of the internal flag
+    ended early, ``limited`` whether a limit was the reason.  ``steps`` is what the run cost.  ``flags`` are those of the internal flag
     variable at the end, which an implicit keep gets.
     """
 
@@ -207,6 +207,7 @@ class Result:
     flags: tuple[str, ...] | None = None
     duplicates: list[DuplicateMark] = field(default_factory=list)
     steps: int = 0
+    limited: bool = False
 
     @property
     def keeps(self) -> bool:
