@@ -130,3 +130,8 @@ def test_pw(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert cli(["pw", "-l"]) == 0
     assert "ARGON2ID" in capsys.readouterr().out
+
+
+def test_flushing_the_cache(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["auth", "cache", "flush", "bob@example.com", "-c", str(config)]) == 0
+    assert capsys.readouterr().out == "0 cache entries flushed\n"

@@ -46,9 +46,12 @@ def test_a_user_from_birth_to_death(pillarbox, database: Path) -> None:
 
 
 def test_what_is_wrong_with_users_is_said(pillarbox, database: Path) -> None:
-    result = pillarbox("user", "list")
+    result = pillarbox("user", "show", "bob")
     assert result.status == 1
     assert "there are no users yet" in result.err
+    result = pillarbox("user", "list")
+    assert result.status == 75
+    assert "there may be more users" in result.err
     assert pillarbox("user", "add", "bob", stdin="x\n").status == 0
     again = pillarbox("user", "add", "bob", stdin="x\n")
     assert (again.status, again.err) == (1, "pillarbox: there is already a user bob\n")
@@ -91,6 +94,30 @@ def test_no_database_that_can_be_written(pillarbox, config: Path) -> None:
     assert "none of the passdbs (users) can be edited" in result.err
     config.write_text("ssl = 'no'\n")
     assert "name no passdb" in pillarbox("user", "list").err
+
+
+def test_listing_by_mask_from_several_databases(pillarbox, config: Path) -> None:
+    for name in ("bob@a.org", "sue@a.org", "bob@b.org"):
+        assert pillarbox("user", "add", name, "--scheme", "PLAIN", stdin="x\n").status == 0
+    (config.parent / "more").write_text("bob@a.org:x\ncarl@a.org:x:5:6::/c\n")
+    config.write_text(
+        config.read_text() + '[userdb.more]\ndriver = "passwd-file"\npasswd_file_path = "more"\n'
+    )
+    assert pillarbox("user", "list", "*@a.org").out.split() == [
+        "bob@a.org",
+        "sue@a.org",
+        "carl@a.org",
+    ]
+    assert pillarbox("user", "list", "?ob@*").out.split() == ["bob@a.org", "bob@b.org"]
+    [carl] = json.loads(pillarbox("user", "list", "carl*", "--json").out)
+    assert carl == {"user": "carl@a.org", "uid": "5", "gid": "6", "home": "/c"}
+
+
+def test_a_userdb_that_cannot_list_leaves_it_to_the_passdb(pillarbox, config: Path) -> None:
+    assert pillarbox("user", "add", "bob", "--scheme", "PLAIN", stdin="x\n").status == 0
+    config.write_text(config.read_text().split("[userdb.users]")[0])
+    assert pillarbox("user", "list").out == "bob\n"
+    assert json.loads(pillarbox("user", "list", "--json").out) == [{"user": "bob"}]
 
 
 def test_the_file_is_for_the_server_alone(config: Path) -> None:

@@ -2,7 +2,8 @@
 
 ``test`` asks whether a password is right, over the socket that mail transfer agents use;
 ``login`` goes the whole way of a mail client's login, master request included; ``lookup`` shows
-where a user lives, ``list`` which users there are.  They ask the running auth service, so what
+where a user lives, ``list`` which users there are, ``cache flush`` makes the service forget what
+it keeps of databases' answers.  They ask the running auth service, so what
 they show is what clients get.
 Exit status: 77 for a refused login, 67 for an unknown user, 75 for a temporary failure.
 """
@@ -182,6 +183,32 @@ def list_users(
             master.close()
 
     asyncio.run(_told(settings, work))
+
+
+cache = typer.Typer(no_args_is_help=True, help="The auth cache of the running server.")
+app.add_typer(cache, name="cache")
+
+
+@cache.command()
+def flush(
+    users: Annotated[
+        list[str] | None, typer.Argument(metavar="USER...", help="Whose entries; none: all.")
+    ] = None,
+    config: ConfigOption = None,
+    override: OverrideOption = None,
+) -> None:
+    """Forget cached answers, so that databases are asked again."""
+    settings = settings_of(config, override)
+
+    async def work(scope: Scope) -> int:
+        master = AuthMasterClient(Path(settings.base_dir) / "auth-master")
+        try:
+            return await master.cache_flush(tuple(users or ()))
+        finally:
+            master.close()
+
+    count = asyncio.run(_told(settings, work))
+    typer.echo(f"{count} cache {'entry' if count == 1 else 'entries'} flushed")
 
 
 async def _told(settings: Settings, work: Callable[[Scope], Awaitable[_T]]) -> _T:

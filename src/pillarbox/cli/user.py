@@ -1,8 +1,9 @@
 """``pillarbox user``: the people who have mail here.
 
 The commands edit the first passdb that can be written (see `user_database`), also while the server
-runs; it sees the change at the next login.  Names are normalised as logins are
-(`auth_username_format`), so that whoever was added can also log in.
+runs; it sees the change at the next login.  ``list`` asks every userdb (see
+`user_list`).  Names are normalised as logins are (`auth_username_format`), so that whoever was
+added can also log in.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import typer
 
 from pillarbox.auth.schemes import split
 from pillarbox.auth.usernames import normalise
-from pillarbox.cli.failure import DATA, NO_USER, USAGE, CommandFailed
+from pillarbox.cli.failure import DATA, NO_USER, TEMPORARY, USAGE, CommandFailed
 from pillarbox.cli.options import ConfigOption, OverrideOption, settings_of
 from pillarbox.cli.password import hashed, new_password
 from pillarbox.cli.user_database import Users, user_database
+from pillarbox.cli.user_list import listed
 from pillarbox.drivers.passdb.api import NoSuchUser, Record, UserExists
 from pillarbox.settings.model import Settings
 from pillarbox.settings.units import format_size, parse_size
@@ -71,24 +73,21 @@ def add(
 
 @app.command("list")
 def list_users(
+    mask: Annotated[str, typer.Argument(metavar="MASK", help="Names to list, with * and ?.")] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="With all fields, as JSON.")] = False,
     config: ConfigOption = None,
     override: OverrideOption = None,
 ) -> None:
-    """List all users, one to a line."""
-    settings = settings_of(config, override)
-
-    async def work() -> list[Record]:
-        async with user_database(settings) as users:
-            return await users.records()
-
-    records = _run("", work())
+    """List the users that the userdbs know, one to a line."""
+    found = asyncio.run(listed(settings_of(config, override), mask, fields=as_json))
     if as_json:
-        shown = [{"user": r.user, "scheme": _scheme(r), **r.fields} for r in records]
+        shown = [{"user": user, **fields} for user, fields in found.users.items()]
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
-        return
-    for record in records:
-        typer.echo(record.user)
+    else:
+        for user in found.users:
+            typer.echo(user)
+    if found.failure is not None:
+        raise CommandFailed(f"there may be more users: {found.failure}", TEMPORARY)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The user database that commands edit: the first passdb of the settings that can be written.
 
-That is a passwd-file whose path holds no variables, or the ``users`` table of an SQLite file.  A
+That is a passwd-file whose path holds no variables, or the ``users`` table of an SQL database.  A
 file that a command run by root makes belongs to the server's internal user, who must read it.
 """
 
@@ -15,10 +15,12 @@ from typing import Protocol
 
 from pillarbox.cli.failure import CONFIG, TEMPORARY, CommandFailed
 from pillarbox.cli.telling import telling
+from pillarbox.drivers import registry
 from pillarbox.drivers.passdb.api import DatabaseError, SupportsWrite
 from pillarbox.drivers.passdb.passwd_file import PasswdFileUsers
 from pillarbox.drivers.passdb.sql import SqlUsers
 from pillarbox.drivers.sql.sqlite import SqliteSql
+from pillarbox.events.event import Scope
 from pillarbox.settings.model import PassdbSettings, Settings
 
 
@@ -32,50 +34,61 @@ class Users(SupportsWrite, Protocol):
 @asynccontextmanager
 async def user_database(settings: Settings, *, create: bool = False) -> AsyncIterator[Users]:
     """The database; ``create`` lets a missing file be made.  Raises CommandFailed."""
-    path, driver = _writable(settings)
-    if not path.exists():
+    driver, block = writable(settings)
+    path = _path(driver, block)
+    if path is not None and not path.exists():
         if not create:
             raise CommandFailed(f"there are no users yet: {path} does not exist")
         if not path.parent.is_dir():
             raise CommandFailed(f"there is no folder {path.parent} for the user database")
-    new = not path.exists()
+    new = path is not None and not path.exists()
     os.umask(0o077)
     async with telling(settings) as ctx:
-        users: Users
-        if driver == "sql":
-            users = SqlUsers(SqliteSql(str(path), create=create), ctx.scope)
-        else:
-            users = PasswdFileUsers(path)
+        users = _open(driver, block, settings, ctx.scope, create)
         try:
             yield users
         except DatabaseError as error:
             raise CommandFailed(str(error), TEMPORARY) from None
         finally:
             await users.close()
-    if new and path.exists():
+    if new and path is not None and path.exists():
         _give_to_server(path, settings)
 
 
-def _writable(settings: Settings) -> tuple[Path, str]:
-    """Path and driver of the first database that can be edited."""
+def writable(settings: Settings) -> tuple[str, PassdbSettings]:
+    """Driver and block of the first database that can be edited.  Raises CommandFailed."""
     for name, block in settings.passdb.items():
-        if path := _path(name, block):
-            return Path(path), block.driver or name
+        driver = block.driver or name
+        if driver == "sql" and (block.sql_driver != "sqlite" or block.sqlite_path):
+            return driver, block
+        if driver == "passwd-file" and _path(driver, block) is not None:
+            return driver, block
     if not settings.passdb:
         raise CommandFailed("the settings name no passdb; add a [passdb.NAME] block", CONFIG)
     names = ", ".join(settings.passdb)
     raise CommandFailed(
-        f"none of the passdbs ({names}) can be edited: that needs a passwd-file or SQLite", CONFIG
+        f"none of the passdbs ({names}) can be edited: that needs a passwd-file or SQL", CONFIG
     )
 
 
-def _path(name: str, block: PassdbSettings) -> str:
-    driver = block.driver or name
-    if driver == "passwd-file" and "%{" not in block.passwd_file_path:
-        return block.passwd_file_path
-    if driver == "sql" and block.sql_driver == "sqlite":
-        return block.sqlite_path
-    return ""
+def _path(driver: str, block: PassdbSettings) -> Path | None:
+    """The database's file, if it is one."""
+    if driver == "passwd-file" and block.passwd_file_path and "%{" not in block.passwd_file_path:
+        return Path(block.passwd_file_path)
+    return Path(block.sqlite_path) if driver == "sql" and block.sql_driver == "sqlite" else None
+
+
+def _open(
+    driver: str, block: PassdbSettings, settings: Settings, scope: Scope, create: bool
+) -> Users:
+    if driver == "passwd-file":
+        return PasswdFileUsers(block.passwd_file_path)
+    if block.sql_driver == "sqlite":
+        return SqlUsers(SqliteSql(block.sqlite_path, create=create), scope)
+    try:
+        return SqlUsers(registry.load("sql", block.sql_driver).make(block, settings), scope)
+    except (registry.UnknownDriver, registry.MissingRequirement, ValueError) as error:
+        raise CommandFailed(str(error), CONFIG) from None
 
 
 def _give_to_server(path: Path, settings: Settings) -> None:

@@ -3,7 +3,8 @@
 Administrators write variables into queries the way Dovecot's manual shows it, mostly between
 quotes.  Here nothing is ever pasted: a string literal that holds a variable, or a variable that
 stands alone, becomes a placeholder, and its text is expanded and bound.  So ``'%{user}'``,
-``%{user}`` and ``'%{user | username}@example.com'`` are all safe for any user name.
+``%{user}`` and ``'%{user | username}@example.com'`` are all safe for any user name.  In double
+quotes MySQL sees a string too, others a name, in which no variable can stand.
 
 Shared by the sql drivers of passdb and userdb.  A row gives fields by column name; NULL means
 absent, numbers become decimal text.
@@ -22,7 +23,7 @@ from pillarbox.settings.variables import expand
 _VARIABLE: Final = r"%\{(?:[^}'\"]|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")*\}"
 _TOKEN: Final = re.compile(
     rf"(?P<literal>'(?:{_VARIABLE}|''|[^'])*')"
-    r'|(?P<identifier>"(?:""|[^"])*")'
+    rf'|(?P<identifier>"(?:{_VARIABLE}|""|[^"])*")'
     r"|(?P<comment>--[^\n]*|/\*.*?\*/)"
     rf"|(?P<variable>{_VARIABLE})",
     re.DOTALL,
@@ -44,10 +45,12 @@ class UserQuery:
 def compile_query(template: str, database: Sql) -> UserQuery:
     """Find the variables of a template and put placeholders in their place."""
     parameters: list[str] = []
+    strings = ("literal", "identifier") if database.name == "mysql" else ("literal",)
 
     def replace(found: re.Match[str]) -> str:
-        if found["literal"] is not None and "%{" in found["literal"]:
-            parameters.append(found["literal"][1:-1].replace("''", "'"))
+        if found.lastgroup in strings and "%{" in found[0]:
+            quote = found[0][0]
+            parameters.append(found[0][1:-1].replace(quote * 2, quote))
         elif found["variable"] is not None:
             parameters.append(found["variable"])
         else:

@@ -1,150 +1,29 @@
-"""What every passdb must do, and what every editable one must."""
+"""Every passdb keeps the contract."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from database_servers import PASSWORD, MariaDb, Postgres
+from passdb_contract import PassdbContract, WriteContract, query
 
-from pillarbox.drivers.passdb.api import (
-    DatabaseError,
-    Entry,
-    NoSuchUser,
-    Passdb,
-    Query,
-    SupportsWrite,
-    UserExists,
-)
+from pillarbox.drivers import registry
+from pillarbox.drivers.passdb.api import DatabaseError, Entry, Passdb, Server
 from pillarbox.drivers.passdb.fail import FailPassdb
 from pillarbox.drivers.passdb.memory import MemoryPassdb
 from pillarbox.drivers.passdb.passwd_file import PasswdFilePassdb, PasswdFileUsers
-from pillarbox.drivers.passdb.sql import SqlPassdb, SqlUsers
+from pillarbox.drivers.passdb.sql import SCHEMA, SqlPassdb, SqlUsers
 from pillarbox.drivers.passdb.static import StaticPassdb
 from pillarbox.drivers.sql.sqlite import SqliteSql
-from pillarbox.events.event import Scope
-from pillarbox.settings.model import PassdbSettings
+from pillarbox.runtime.log import Log
+from pillarbox.settings.model import PassdbSettings, Settings
 
-
-def query(user: str) -> Query:
-    return Query(user, Scope(None, ()), {"user": user, "service": "imap"})
-
-
-class PassdbContract:
-    """A driver's test makes one with the user bob (password ``{PLAIN}x``, userdb home /b)."""
-
-    def make(self, folder: Path) -> Passdb:
-        raise NotImplementedError
-
-    def do(self, folder: Path, work: Callable[[Passdb], Awaitable[Any]]) -> Any:
-        async def main() -> Any:
-            passdb = self.make(folder)
-            try:
-                return await work(passdb)
-            finally:
-                await passdb.close()
-
-        return asyncio.run(main())
-
-    def test_known_user(self, tmp_path: Path) -> None:
-        entry = self.do(tmp_path, lambda db: db.lookup(query("bob")))
-        assert entry.password == "{PLAIN}x"
-
-    def test_unknown_user_is_none(self, tmp_path: Path) -> None:
-        assert self.do(tmp_path, lambda db: db.lookup(query("nobody"))) is None
-
-    @pytest.mark.parametrize(
-        "user", ["' OR 1=1 --", "bob'--", "%{user}", "bob:x", "bob\n", "#", ""]
-    )
-    def test_hostile_names_are_unknown(self, tmp_path: Path, user: str) -> None:
-        assert self.do(tmp_path, lambda db: db.lookup(query(user))) is None
-
-    def test_answers_are_the_callers(self, tmp_path: Path) -> None:
-        """Changing an answer changes no later one."""
-
-        async def work(db: Passdb) -> None:
-            first = await db.lookup(query("bob"))
-            assert first is not None
-            first.fields["spoiled"] = "yes"
-            second = await db.lookup(query("bob"))
-            assert second is not None
-            assert "spoiled" not in second.fields
-
-        self.do(tmp_path, work)
-
-    def test_side_by_side(self, tmp_path: Path) -> None:
-        async def work(db: Passdb) -> list[Entry | None]:
-            names = ["bob", "nobody"] * 10
-            return await asyncio.gather(*(db.lookup(query(name)) for name in names))
-
-        found = self.do(tmp_path, work)
-        assert [entry is not None for entry in found] == [True, False] * 10
-
-    def test_has_a_name(self, tmp_path: Path) -> None:
-        async def work(db: Passdb) -> str:
-            return db.name
-
-        assert self.do(tmp_path, work)
-
-
-class WriteContract:
-    """What editors may rely on."""
-
-    def users(self, folder: Path) -> Any:
-        raise NotImplementedError
-
-    def do(self, folder: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def main() -> Any:
-            users = self.users(folder)
-            assert isinstance(users, SupportsWrite)
-            try:
-                return await work(users)
-            finally:
-                await users.close()
-
-        return asyncio.run(main())
-
-    def test_life_of_a_user(self, tmp_path: Path) -> None:
-        async def work(users: SupportsWrite) -> None:
-            await users.add("a@x", "{PLAIN}1", {"home": "/h", "quota_storage_size": "5"})
-            await users.add("b@x", "{PLAIN}2", {})
-            assert [r.user for r in await users.records()] == ["a@x", "b@x"]
-            await users.update("a@x", password="{PLAIN}3")
-            await users.update("a@x", fields={"home": None, "uid": "7"})
-            (first, _) = await users.records()
-            assert first.user == "a@x"
-            assert first.password == "{PLAIN}3"
-            assert first.fields.get("uid") == "7"
-            assert first.fields.get("quota_storage_size") == "5"
-            assert "home" not in first.fields
-            await users.delete("a@x")
-            assert [r.user for r in await users.records()] == ["b@x"]
-
-        self.do(tmp_path, work)
-
-    def test_twice_and_never(self, tmp_path: Path) -> None:
-        async def work(users: SupportsWrite) -> None:
-            await users.add("a@x", "{PLAIN}1", {})
-            with pytest.raises(UserExists):
-                await users.add("a@x", "{PLAIN}2", {})
-            for change in (users.update("b@x", password="x"), users.delete("b@x")):
-                with pytest.raises(NoSuchUser):
-                    await change
-            assert [(r.user, r.password) for r in await users.records()] == [("a@x", "{PLAIN}1")]
-
-        self.do(tmp_path, work)
-
-    def test_side_by_side(self, tmp_path: Path) -> None:
-        names = [f"u{i}@x" for i in range(12)]
-
-        async def work(users: SupportsWrite) -> None:
-            await asyncio.gather(*(users.add(name, "{PLAIN}1", {}) for name in names))
-            assert sorted(r.user for r in await users.records()) == sorted(names)
-
-        self.do(tmp_path, work)
+BOB = "INSERT INTO users (username, password) VALUES ('bob', '{PLAIN}x')"
+SERVER = Server(Settings(), Log("test", lambda line: None))
 
 
 class TestMemory(PassdbContract):
@@ -189,11 +68,78 @@ class TestSqlUsers(WriteContract):
         return SqlUsers(SqliteSql(str(folder / "users.db"), create=True))
 
     def test_unknown_column(self, tmp_path: Path) -> None:
-        async def work(users: SupportsWrite) -> None:
+        async def work(users: Any) -> None:
             with pytest.raises(ValueError):
                 await users.add("a@x", "p", {"home); DROP TABLE users; --": "x"})
 
         self.do(tmp_path, work)
+
+
+class TestSqlUsersOnPostgres(WriteContract):
+    @pytest.fixture(autouse=True)
+    def server(self, postgres: Postgres) -> None:
+        postgres.sql("DROP TABLE IF EXISTS users", "mail")
+        self.block = PassdbSettings(
+            pgsql_host=(str(postgres.folder),), pgsql_port=postgres.port, pgsql_user="mail"
+        )
+
+    def users(self, folder: Path) -> Any:
+        return SqlUsers(registry.load("sql", "pgsql").make(self.block, Settings()))
+
+
+class TestSqlOnPostgres(PassdbContract):
+    @pytest.fixture(autouse=True)
+    def server(self, postgres: Postgres) -> None:
+        postgres.sql("DROP TABLE IF EXISTS users", "mail")
+        postgres.sql(
+            f"SET ROLE mail; {SCHEMA}; INSERT INTO users VALUES ('bob', '{{PLAIN}}x')", "mail"
+        )
+        self.block = PassdbSettings(
+            sql_driver="pgsql",
+            pgsql_host=(str(postgres.folder),),
+            pgsql_port=postgres.port,
+            pgsql_user="mail",
+        )
+
+    def make(self, folder: Path) -> Passdb:
+        passdb: Passdb = registry.load("passdb", "sql").make(self.block, SERVER)
+        return passdb
+
+
+class TestSqlUsersOnMariaDb(WriteContract):
+    @pytest.fixture(autouse=True)
+    def server(self, mariadb: MariaDb) -> None:
+        mariadb.sql("DROP TABLE IF EXISTS mail.users")
+        self.block = PassdbSettings(
+            mysql_host=(str(mariadb.socket),),
+            mysql_user="mail",
+            mysql_password=PASSWORD,
+            mysql_dbname="mail",
+        )
+
+    def users(self, folder: Path) -> Any:
+        return SqlUsers(registry.load("sql", "mysql").make(self.block, Settings()))
+
+
+class TestSqlOnMariaDb(PassdbContract):
+    @pytest.fixture(autouse=True)
+    def server(self, mariadb: MariaDb) -> None:
+        mariadb.sql("DROP TABLE IF EXISTS mail.users")
+        mariadb.sql(
+            f"USE mail; {SCHEMA}; INSERT INTO users SET username='bob', password='{{PLAIN}}x'"
+        )
+        self.block = PassdbSettings(
+            sql_driver="mysql",
+            mysql_host=(str(mariadb.socket),),
+            mysql_user="mail",
+            mysql_password=PASSWORD,
+            mysql_dbname="mail",
+            sql_query='SELECT password FROM users WHERE username = "%{user}" AND active = 1',
+        )
+
+    def make(self, folder: Path) -> Passdb:
+        passdb: Passdb = registry.load("passdb", "sql").make(self.block, SERVER)
+        return passdb
 
 
 class TestFailWithoutFailures(PassdbContract):

@@ -69,6 +69,14 @@ def test_templates_are_bound(template: str, sql: str, params: tuple[str, ...]) -
     assert compiled.bind(VALUES) == params
 
 
+def test_double_quotes_are_strings_in_mysql() -> None:
+    database = Recording([])
+    database.name = "mysql"
+    compiled = compile_query('SELECT p FROM u WHERE n = "a""%{user | default("x")}"', database)
+    assert compiled.sql == "SELECT p FROM u WHERE n = $1"
+    assert compiled.bind(VALUES) == ("a\"o'hara@x.org",)
+
+
 def lookup(rows: list[Row], template: str = "SELECT 1 WHERE '%{user}'") -> Any:
     passdb = SqlPassdb(Recording(rows), template)
     return asyncio.run(passdb.lookup(Query("u", Scope(None, ()), VALUES)))

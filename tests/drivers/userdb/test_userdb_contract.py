@@ -1,71 +1,27 @@
-"""What every userdb must do."""
+"""Every userdb keeps the contract."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from database_servers import PASSWORD, MariaDb, Postgres
+from userdb_contract import FIELDS, UserdbContract, query
 
 from pillarbox.drivers import registry
-from pillarbox.drivers.passdb.api import DatabaseError, Query
-from pillarbox.drivers.userdb.api import SupportsIterate, Userdb
+from pillarbox.drivers.userdb.api import DatabaseError, Server, Userdb
 from pillarbox.drivers.userdb.fail import FailUserdb
 from pillarbox.drivers.userdb.memory import MemoryUserdb
 from pillarbox.drivers.userdb.passwd_file import PasswdFileUserdb
 from pillarbox.drivers.userdb.prefetch import PrefetchUserdb
 from pillarbox.drivers.userdb.sql import SqlUserdb
 from pillarbox.drivers.userdb.static import StaticUserdb
-from pillarbox.events.event import Scope
-from pillarbox.settings.model import UserdbSettings
+from pillarbox.runtime.log import Log
+from pillarbox.settings.model import Settings, UserdbSettings
 
-FIELDS = {"home": "/b", "uid": "1", "gid": "2", "quota_storage_size": "99"}
-
-
-def query(user: str, prefetched: dict[str, str] | None = None) -> Query:
-    return Query(user, Scope(None, ()), {"user": user, "service": "imap"}, prefetched)
-
-
-class UserdbContract:
-    """A driver's test makes one with bob (`FIELDS`) and sue (home /s), in this order."""
-
-    async def make(self, folder: Path) -> Userdb:
-        raise NotImplementedError
-
-    def do(self, folder: Path, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        async def main() -> Any:
-            userdb = await self.make(folder)
-            try:
-                return await work(userdb)
-            finally:
-                await userdb.close()
-
-        return asyncio.run(main())
-
-    def test_known_user(self, tmp_path: Path) -> None:
-        assert self.do(tmp_path, lambda db: db.lookup(query("bob"))) == FIELDS
-
-    @pytest.mark.parametrize("user", ["nobody", "' OR 1=1 --", "bob:", "#", ""])
-    def test_unknown_user_is_none(self, tmp_path: Path, user: str) -> None:
-        assert self.do(tmp_path, lambda db: db.lookup(query(user))) is None
-
-    def test_iterate(self, tmp_path: Path) -> None:
-        async def work(db: Any) -> list[str]:
-            assert isinstance(db, SupportsIterate)
-            return [user async for user in db.iterate(query(""))]
-
-        assert self.do(tmp_path, work) == ["bob", "sue"]
-
-    def test_answers_are_the_callers(self, tmp_path: Path) -> None:
-        async def work(db: Userdb) -> dict[str, str] | None:
-            first = await db.lookup(query("bob"))
-            assert first is not None
-            first.clear()
-            return await db.lookup(query("bob"))
-
-        assert self.do(tmp_path, work) == FIELDS
+SERVER = Server(Settings(), Log("test", lambda line: None))
 
 
 class TestMemory(UserdbContract):
@@ -96,6 +52,49 @@ class TestSql(UserdbContract):
 
     def test_inactive_users_do_not_exist(self, tmp_path: Path) -> None:
         assert self.do(tmp_path, lambda db: db.lookup(query("off"))) is None
+
+
+USERS = """
+INSERT INTO users (username, password, home) VALUES ('sue', 'x', '/s');
+INSERT INTO users (username, password, home, uid, gid, quota_storage_size)
+VALUES ('bob', 'x', '/b', 1, 2, 99);
+"""
+
+
+class TestSqlOnPostgres(UserdbContract):
+    @pytest.fixture(autouse=True)
+    def server(self, postgres: Postgres) -> None:
+        postgres.sql("DROP TABLE IF EXISTS users", "mail")
+        schema = registry.load("passdb", "sql").SCHEMA
+        postgres.sql(f"SET ROLE mail; {schema}; {USERS}", "mail")
+        self.block = UserdbSettings(
+            sql_driver="pgsql",
+            pgsql_host=(str(postgres.folder),),
+            pgsql_port=postgres.port,
+            pgsql_user="mail",
+        )
+
+    async def make(self, folder: Path) -> Userdb:
+        userdb: Userdb = registry.load("userdb", "sql").make(self.block, SERVER)
+        return userdb
+
+
+class TestSqlOnMariaDb(UserdbContract):
+    @pytest.fixture(autouse=True)
+    def server(self, mariadb: MariaDb) -> None:
+        mariadb.sql("DROP TABLE IF EXISTS mail.users")
+        mariadb.sql(f"USE mail; {registry.load('passdb', 'sql').SCHEMA}; {USERS}")
+        self.block = UserdbSettings(
+            sql_driver="mysql",
+            mysql_host=(str(mariadb.socket),),
+            mysql_user="mail",
+            mysql_password=PASSWORD,
+            mysql_dbname="mail",
+        )
+
+    async def make(self, folder: Path) -> Userdb:
+        userdb: Userdb = registry.load("userdb", "sql").make(self.block, SERVER)
+        return userdb
 
 
 class TestFailWithoutFailures(UserdbContract):

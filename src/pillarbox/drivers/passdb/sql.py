@@ -30,9 +30,9 @@ from pillarbox.settings.variables import VariableError, variables_of
 
 SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS users ("
-    "username TEXT PRIMARY KEY NOT NULL, "
+    "username VARCHAR(255) PRIMARY KEY NOT NULL, "
     "password TEXT NOT NULL, "
-    "home TEXT, uid INTEGER, gid INTEGER, quota_storage_size INTEGER, "
+    "home TEXT, uid INTEGER, gid INTEGER, quota_storage_size BIGINT, "
     "active INTEGER NOT NULL DEFAULT 1)"
 )
 COLUMNS: Final = ("home", "uid", "gid", "quota_storage_size", "active")
@@ -80,14 +80,24 @@ class SqlUsers:
         names = ", ".join(("username", "password", *columns))
         marks = ", ".join(self._database.placeholder(i + 1) for i in range(len(columns) + 2))
         insert = f"INSERT INTO users ({names}) VALUES ({marks})"
+        statements = [(SCHEMA, ()), (insert, (user, password, *columns.values()))]
         try:
-            await self._database.transaction(
-                self._scope, [(SCHEMA, ()), (insert, (user, password, *columns.values()))]
-            )
+            try:
+                await self._database.transaction(self._scope, statements)
+            except SqlError as error:
+                if not error.constraint or await self._has(user):
+                    raise
+                await self._database.transaction(self._scope, statements)
         except SqlError as error:
             if error.constraint:
                 raise UserExists(user) from error
             raise DatabaseError(f"sql: {error}") from error
+
+    async def _has(self, user: str) -> bool:
+        """Whether the user is there: some databases also refuse to make one table twice at once."""
+        mark = self._database.placeholder(1)
+        sql = f"SELECT username FROM users WHERE username = {mark}"
+        return bool(await self._database.query(self._scope, sql, (user,)))
 
     async def update(
         self,
