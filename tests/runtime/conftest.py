@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from pillarbox.runtime.listeners import listen_inet, listen_unix
 from pillarbox.runtime.log import Line, Log
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.settings.model import Settings
+
+# The servers that the end-to-end tests talk to are of use here too.
+sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
 
 def write_certificate(folder: Path, name: str) -> Path:

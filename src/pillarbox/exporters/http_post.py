@@ -2,6 +2,8 @@
 
 The content type is that of the format.  A response outside 200-299, a timeout or no answer at all
 is a failure: the event is offered again later, and the queue grows meanwhile.
+
+Not by `runtime.http_client`: the events of its requests would be exported in turn, without end.
 """
 
 from __future__ import annotations
