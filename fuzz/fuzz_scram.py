@@ -10,9 +10,19 @@ import sys
 from typing import Any
 
 from pillarbox.wire.sasl import client, scram
-from pillarbox.wire.sasl.exchange import Accepted, Challenge, FetchScram, Refused
+from pillarbox.wire.sasl.exchange import (
+    Accepted,
+    Challenge,
+    FetchScram,
+    FetchSecret,
+    Refused,
+    Surroundings,
+)
 from pillarbox.wire.sasl.mechanisms import MECHANISMS
 
+AROUND = Surroundings(
+    "nonce", "host", ("realm",), {"tls-server-end-point": b"channel"}, "https://id.example/"
+)
 HELD = scram.secret("sha1", "a password that nobody guesses", b"salt", 1)
 
 
@@ -20,8 +30,8 @@ def one(data: bytes) -> None:
     """One input: messages separated by 0xFF."""
     messages = data.split(b"\xff")
     for mechanism in MECHANISMS.values():
-        serve(mechanism.start(messages[0], "nonce"), messages[1:])
-        serve(mechanism.start(None, "nonce"), messages)
+        serve(mechanism.start(messages[0], AROUND), messages[1:])
+        serve(mechanism.start(None, AROUND), messages)
     exchange = client.scram("sha1", "user", "pencil", "nonce")
     next(exchange)
     try:
@@ -46,6 +56,8 @@ def serve(exchange: Any, messages: list[bytes]) -> None:
             answer = next(rest, b"")
         elif isinstance(question, FetchScram):
             answer = HELD
+        elif isinstance(question, FetchSecret):
+            answer = b"a secret that nobody guesses either."[:32]
         else:
             answer = False
 

@@ -15,13 +15,14 @@ from pillarbox.wire.sasl.exchange import (
     Accepted,
     Challenge,
     CheckPassword,
+    Surroundings,
 )
 from pillarbox.wire.sasl.mechanisms import MECHANISMS
 
 
 def drive(name: str, initial: bytes | None, responses: list[bytes], right: bool = True) -> Any:
     """(questions asked, outcome)."""
-    exchange = MECHANISMS[name].start(initial, "nonce")
+    exchange = MECHANISMS[name].start(initial, Surroundings("nonce"))
     asked: list[Any] = []
     rest = iter(responses)
     answer: Any = None
@@ -92,4 +93,4 @@ def test_any_bytes_end(message: bytes) -> None:
 
 def test_properties() -> None:
     cleartext = {name for name, mechanism in MECHANISMS.items() if mechanism.cleartext}
-    assert cleartext == {"PLAIN", "LOGIN"}
+    assert cleartext == {"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"}

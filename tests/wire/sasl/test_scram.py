@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pillarbox.wire.sasl import client, scram
 from pillarbox.wire.sasl.exchange import (
+    BINDING,
     CREDENTIALS,
     MALFORMED,
     Accepted,
@@ -18,7 +19,9 @@ from pillarbox.wire.sasl.exchange import (
     FetchScram,
     HashName,
     ScramSecret,
+    Surroundings,
 )
+from pillarbox.wire.sasl.mechanisms import MECHANISMS
 
 RFC5802: Any = (
     "sha1",
@@ -47,7 +50,7 @@ def drive(
     hash_name: HashName, held: ScramSecret, nonce: str, messages: list[bytes]
 ) -> tuple[list[bytes], Any]:
     """Run the server on fixed client messages: its challenges, and the outcome."""
-    exchange = scram.start(hash_name, messages[0], nonce)
+    exchange = scram.start(hash_name, False, messages[0], Surroundings(nonce))
     challenges: list[bytes] = []
     rest = iter(messages[1:])
     answer: Any = None
@@ -169,7 +172,7 @@ def test_client_that_believes_us_without_channel_binding() -> None:
 def test_both_sides_agree(hash_name: HashName, user: str, password: str) -> None:
     held = scram.secret(hash_name, password, b"0123456789", 3)
     ours = client.scram(hash_name, user, password, "cn", authzid="other,=")
-    server = scram.start(hash_name, next(ours), "sn")
+    server = scram.start(hash_name, False, next(ours), Surroundings("sn"))
     question = next(server)
     assert isinstance(question, FetchScram)
     assert question.authzid == "other,="
@@ -191,3 +194,51 @@ def test_any_bytes_end_in_an_outcome(first: bytes, final: bytes) -> None:
 def test_names_round_trip(name: str) -> None:
     if "\0" not in name:
         assert scram.unescape_name(scram.escape_name(name).encode()) == name
+
+
+CHANNEL = {"tls-server-end-point": b"digest of the certificate"}
+
+
+def bound(
+    name: str,
+    binding: tuple[str, bytes] | None,
+    offered: dict[str, bytes] | None,
+    flag: bytes = b"",
+) -> Any:
+    """What comes of a client that binds, or not, to a server that offers it, or not."""
+    held = scram.secret("sha256", "pencil", b"0123456789", 3)
+    ours = client.scram("sha256", "user", "pencil", "cn", binding=binding)
+    first = next(ours)
+    if flag:
+        first = flag + first[1:]
+    server = MECHANISMS[name].start(first, Surroundings("sn", bindings=offered))
+    answer: Any = None
+    while True:
+        try:
+            question = server.send(answer)
+        except StopIteration as stop:
+            return stop.value
+        answer = held if isinstance(question, FetchScram) else ours.send(question.data)
+
+
+def test_bound_to_the_channel() -> None:
+    right = ("tls-server-end-point", CHANNEL["tls-server-end-point"])
+    assert isinstance(bound("SCRAM-SHA-256-PLUS", right, CHANNEL), Accepted)
+
+
+@pytest.mark.parametrize(
+    ("name", "binding", "offered", "flag", "expected"),
+    [
+        ("SCRAM-SHA-256-PLUS", ("tls-server-end-point", b"another's"), CHANNEL, b"", BINDING),
+        ("SCRAM-SHA-256-PLUS", ("tls-exporter", b"data"), CHANNEL, b"", BINDING),
+        ("SCRAM-SHA-256-PLUS", ("tls-exporter", b"data"), None, b"", BINDING),
+        ("SCRAM-SHA-256-PLUS", None, CHANNEL, b"", MALFORMED),
+        ("SCRAM-SHA-256", ("tls-server-end-point", b"x"), CHANNEL, b"", MALFORMED),
+        ("SCRAM-SHA-256", None, CHANNEL, b"y", BINDING),
+        ("SCRAM-SHA-256", None, {}, b"y", BINDING),
+    ],
+)
+def test_a_channel_that_is_not_the_clients(
+    name: str, binding: Any, offered: Any, flag: bytes, expected: Any
+) -> None:
+    assert bound(name, binding, offered, flag) is expected

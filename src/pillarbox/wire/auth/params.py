@@ -11,6 +11,8 @@ The one trick: both directions run over one table, so that they cannot drift apa
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -60,6 +62,8 @@ class AuthParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``transport`` is "insecure", "secured" (a trusted network or UNIX socket) or "TLS".
     ``final_resp_ok`` says that the client can carry the mechanism's last data with the success;
     without it that data comes as one more challenge, to be answered with an empty response.
+    ``channel_binding`` is None where the client was offered no binding to its TLS channel; it is
+    empty for mechanisms that do not bind, else `join_bindings` of the channel's data.
     """
 
     service: str
@@ -80,6 +84,7 @@ class AuthParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tls_pfs: str | None = None
     tls_protocol: str | None = None
     certificate_user: str | None = None
+    channel_binding: str | None = None
     valid_client_cert: bool = False
     no_penalty: bool = False
     final_resp_ok: bool = False
@@ -110,8 +115,27 @@ class AuthParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             value = getattr(self, name)
             if value is not None:
                 wire.append(f"{short}={value}")
+        if self.channel_binding is not None:
+            wire.append(f"channel-binding={self.channel_binding}")
         wire.extend(short for name, short in _FLAGS.items() if getattr(self, name))
         return wire
+
+
+def join_bindings(bindings: Mapping[str, bytes]) -> str:
+    """Channel bindings by type, in the form of `AuthParams.channel_binding`."""
+    return ",".join(f"{kind}:{b64encode(data).decode()}" for kind, data in bindings.items())
+
+
+def split_bindings(text: str) -> dict[str, bytes]:
+    """What `join_bindings` was given; what is not of its form is left out."""
+    found: dict[str, bytes] = {}
+    for part in text.split(","):
+        kind, _, data = part.partition(":")
+        try:
+            found[kind] = a2b_base64(data, strict_mode=True)
+        except ValueError:
+            continue
+    return {kind: data for kind, data in found.items() if kind and data}
 
 
 def from_wire(given: Mapping[str, str]) -> AuthParams:
@@ -126,5 +150,9 @@ def from_wire(given: Mapping[str, str]) -> AuthParams:
         if _NUMBER.fullmatch(given.get(short, ""))
     }
     flags = {name: True for name, short in _FLAGS.items() if short in given}
-    known = {"service": given.get("service", ""), "transport": transport}
+    known = {
+        "service": given.get("service", ""),
+        "transport": transport,
+        "channel_binding": given.get("channel-binding"),
+    }
     return msgspec.convert({**known, **texts, **numbers, **flags}, AuthParams)

@@ -15,6 +15,7 @@ from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Generator
 
+from pillarbox.wire.sasl import digest_md5 as digest
 from pillarbox.wire.sasl.exchange import HashName
 from pillarbox.wire.sasl.saslprep import prepared_or_raw
 from pillarbox.wire.sasl.scram import escape_name, xor
@@ -40,9 +41,77 @@ def login(user: str, password: str) -> Client:
     yield password.encode("utf-8", "surrogateescape")
 
 
-def scram(hash_name: HashName, user: str, password: str, nonce: str, authzid: str = "") -> Client:
-    """SCRAM, RFC 5802, without channel binding; ``nonce`` printable ASCII without comma."""
-    header = f"n,{'a=' + escape_name(authzid) if authzid else ''},".encode()
+def external(authzid: str = "") -> Client:
+    """EXTERNAL, RFC 4422 appendix A."""
+    yield authzid.encode()
+
+
+def anonymous(trace: str = "") -> Client:
+    """ANONYMOUS, RFC 4505."""
+    yield trace.encode()
+
+
+def cram_md5(user: str, password: str) -> Client:
+    """CRAM-MD5, RFC 2195; the empty first message stands for no initial response."""
+    challenge = yield b""
+    key = password.encode("utf-8", "surrogateescape")
+    yield f"{user} {hmac.digest(key, challenge, 'md5').hex()}".encode()
+
+
+def digest_md5(user: str, password: str, nonce: str, service: str, host: str) -> Client:
+    """DIGEST-MD5, RFC 2831: the first realm that is offered, else the domain of the user's name."""
+    said = digest.parse((yield b""))
+    if said is None or "nonce" not in said:
+        raise ServerNotTrusted("not a digest-challenge")
+    name, _, domain = user.partition("@")
+    realm = said["realm"].decode("utf-8", "replace") if "realm" in said else domain
+    if realm != domain or not name:
+        name = user
+    secret = digest.stored(name, realm, password.encode("utf-8", "surrogateescape"))
+    said = {
+        "nonce": said["nonce"],
+        "cnonce": nonce.encode(),
+        "nc": b"00000001",
+        "digest-uri": f"{service}/{host}".encode(),
+    }
+    parts = [f"{k}=".encode() + digest.quoted(said[k]) for k in ("nonce", "cnonce", "digest-uri")]
+    parts += [b"username=" + digest.quoted(name), b"realm=" + digest.quoted(realm)]
+    parts += [b"charset=utf-8,qop=auth,nc=00000001"]
+    parts += [b"response=" + digest.response(secret, said, b"AUTHENTICATE")]
+    final = yield b",".join(parts)
+    proof = (digest.parse(final) or {}).get("rspauth", b"")
+    if not hmac.compare_digest(proof, digest.response(secret, said, b"")):
+        raise ServerNotTrusted("the server did not prove that it knows the password")
+    yield b""
+
+
+def oauthbearer(user: str, token: str, host: str = "", port: int = 0) -> Client:
+    """OAUTHBEARER, RFC 7628; an error of the server is answered as section 3.2.3 says."""
+    where = (f"host={host}\x01" if host else "") + (f"port={port}\x01" if port else "")
+    yield f"n,a={escape_name(user)},\x01{where}auth=Bearer {token}\x01\x01".encode()
+    yield b"\x01"
+
+
+def xoauth2(user: str, token: str) -> Client:
+    """XOAUTH2: what OAUTHBEARER was before it was one."""
+    yield f"user={user}\x01auth=Bearer {token}\x01\x01".encode()
+    yield b""
+
+
+def scram(
+    hash_name: HashName,
+    user: str,
+    password: str,
+    nonce: str,
+    authzid: str = "",
+    binding: tuple[str, bytes] | None = None,
+) -> Client:
+    """SCRAM, RFC 5802; ``nonce`` printable ASCII without comma.
+
+    ``binding`` is the type and the data of the channel, for the -PLUS forms.
+    """
+    kind, channel = ("n", b"") if binding is None else (f"p={binding[0]}", binding[1])
+    header = f"{kind},{'a=' + escape_name(authzid) if authzid else ''},".encode()
     bare = f"n={escape_name(prepared_or_raw(user))},r={nonce}".encode()
     server_first = yield header + bare
     found = _SERVER_FIRST.match(server_first)
@@ -58,7 +127,7 @@ def scram(hash_name: HashName, user: str, password: str, nonce: str, authzid: st
     salted = hashlib.pbkdf2_hmac(
         hash_name, prepared_or_raw(password).encode("utf-8", "surrogateescape"), salt, iterations
     )
-    without_proof = b"c=" + b64encode(header) + b",r=" + found[1]
+    without_proof = b"c=" + b64encode(header + channel) + b",r=" + found[1]
     signed = b",".join((bare, server_first, without_proof))
     client_key = hmac.digest(salted, b"Client Key", hash_name)
     signature = hmac.digest(hashlib.new(hash_name, client_key).digest(), signed, hash_name)

@@ -12,12 +12,13 @@ from pillarbox.wire.sasl.exchange import (
     CheckPassword,
     Exchange,
     Mechanism,
+    Surroundings,
     respond,
     text,
 )
 
 
-def start(initial: bytes | None, nonce: str) -> Exchange:
+def start(initial: bytes | None, around: Surroundings) -> Exchange:
     """The server's side."""
     name = initial if initial else (yield from respond(b"Username:"))
     user = text(name)

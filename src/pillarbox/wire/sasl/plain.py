@@ -13,12 +13,13 @@ from pillarbox.wire.sasl.exchange import (
     CheckPassword,
     Exchange,
     Mechanism,
+    Surroundings,
     respond,
     text,
 )
 
 
-def start(initial: bytes | None, nonce: str) -> Exchange:
+def start(initial: bytes | None, around: Surroundings) -> Exchange:
     """The server's side."""
     message = initial if initial is not None else (yield from respond(b""))
     parts = message.split(b"\0")

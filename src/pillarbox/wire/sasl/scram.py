@@ -1,8 +1,9 @@
 """SCRAM-SHA-1 (RFC 5802) and SCRAM-SHA-256 (RFC 7677): messages, keys, and the server's side.
 
 The client proves that it knows the password, the server that it knows its stored form, and
-neither sends it.  Channel binding is not offered, so a client that believes us to offer none
-(``y``) is right, and one that asks for it (``p=``) is refused.
+neither sends it.  The -PLUS forms bind the exchange to the TLS channel (RFC 5929): the client must
+name a type (``p=``) whose data the login process gave.  In the other forms it must not, and if it
+believes us to offer no binding (``y``) although we did, somebody between us hid it.
 
 The one trick: the server remembers its own first message and the client's as bytes, because the
 signature is over exactly what was sent, not over what it means.
@@ -15,10 +16,12 @@ import hmac
 import re
 from base64 import b64encode
 from binascii import a2b_base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from pillarbox.wire.sasl.exchange import (
+    BINDING,
     CREDENTIALS,
     MALFORMED,
     Accepted,
@@ -27,6 +30,7 @@ from pillarbox.wire.sasl.exchange import (
     HashName,
     Mechanism,
     ScramSecret,
+    Surroundings,
     respond,
 )
 from pillarbox.wire.sasl.saslprep import prepared_or_raw
@@ -42,8 +46,12 @@ MAX_MESSAGE = 4096
 
 @dataclass(frozen=True, slots=True)
 class ClientFirst:
-    """client-first-message, taken apart; ``bare`` is the part that is signed."""
+    """client-first-message, taken apart; ``bare`` is the part that is signed.
 
+    ``binding`` is ``n``, ``y`` or ``p=`` with a type.
+    """
+
+    binding: str
     gs2_header: bytes
     bare: bytes
     user: str
@@ -75,9 +83,9 @@ def secret(hash_name: HashName, password: str, salt: bytes, iterations: int) -> 
 
 
 def parse_client_first(message: bytes) -> ClientFirst | None:
-    """None for what is not the grammar of RFC 5802 section 7, or wants channel binding."""
+    """None for what is not the grammar of RFC 5802 section 7."""
     header = _GS2.match(message)
-    if header is None or len(message) > MAX_MESSAGE or header[1].startswith(b"p="):
+    if header is None or len(message) > MAX_MESSAGE:
         return None
     bare = message[header.end() :]
     first = _FIRST.fullmatch(bare)
@@ -86,7 +94,7 @@ def parse_client_first(message: bytes) -> ClientFirst | None:
     user, authzid = unescape_name(first[1]), unescape_name(header[2] or b"")
     if not user or authzid is None:
         return None
-    return ClientFirst(header[0], bare, user, authzid, first[2].decode())
+    return ClientFirst(header[1].decode(), header[0], bare, user, authzid, first[2].decode())
 
 
 def parse_client_final(message: bytes) -> ClientFinal | None:
@@ -132,19 +140,24 @@ def proves(hash_name: HashName, held: ScramSecret, message: bytes, proof: bytes)
     return hmac.compare_digest(hashlib.new(hash_name, client_key).digest(), held.stored_key)
 
 
-def start(hash_name: HashName, initial: bytes | None, nonce: str) -> Exchange:
-    """The server's side; ``nonce`` is printable ASCII without comma, new for each exchange."""
+def start(hash_name: HashName, plus: bool, initial: bytes | None, around: Surroundings) -> Exchange:
+    """The server's side; ``plus`` for the form with channel binding."""
     message = initial if initial is not None else (yield from respond(b""))
     first = parse_client_first(message)
-    if first is None:
+    if first is None or first.binding.startswith("p=") != plus:
         return MALFORMED
+    channel = bound_to(first.binding, around.bindings)
+    if channel is None:
+        return BINDING
     held = yield FetchScram(prepared_or_raw(first.user), hash_name, first.authzid)
     assert isinstance(held, ScramSecret)
-    whole_nonce = first.nonce + nonce
+    whole_nonce = first.nonce + around.nonce
     server_first = f"r={whole_nonce},s={b64encode(held.salt).decode()},i={held.iterations}".encode()
     final = parse_client_final((yield from respond(server_first)))
-    if final is None or final.binding != first.gs2_header:
+    if final is None or not final.binding.startswith(first.gs2_header):
         return MALFORMED
+    if not hmac.compare_digest(final.binding, first.gs2_header + channel):
+        return BINDING
     if not hmac.compare_digest(final.nonce, whole_nonce):
         return MALFORMED
     signed = b",".join((first.bare, server_first, final.without_proof))
@@ -153,6 +166,16 @@ def start(hash_name: HashName, initial: bytes | None, nonce: str) -> Exchange:
     return Accepted(b"v=" + b64encode(hmac.digest(held.server_key, signed, hash_name)))
 
 
+def bound_to(binding: str, bindings: Mapping[str, bytes] | None) -> bytes | None:
+    """The data of the channel that the client must have seen; None if it cannot be right."""
+    if binding.startswith("p="):
+        return (bindings or {}).get(binding[2:])
+    return None if binding == "y" and bindings is not None else b""
+
+
 _PROPERTIES = frozenset({"mutual-auth"})
-SHA1 = Mechanism("SCRAM-SHA-1", _PROPERTIES, partial(start, "sha1"))
-SHA256 = Mechanism("SCRAM-SHA-256", _PROPERTIES, partial(start, "sha256"))
+_PLUS = _PROPERTIES | {"channel-binding"}
+SHA1 = Mechanism("SCRAM-SHA-1", _PROPERTIES, partial(start, "sha1", False))
+SHA256 = Mechanism("SCRAM-SHA-256", _PROPERTIES, partial(start, "sha256", False))
+SHA1_PLUS = Mechanism("SCRAM-SHA-1-PLUS", _PLUS, partial(start, "sha1", True))
+SHA256_PLUS = Mechanism("SCRAM-SHA-256-PLUS", _PLUS, partial(start, "sha256", True))
