@@ -279,7 +279,7 @@ def test_unknown_users_cost_a_hash() -> None:
     seen: list[str] = []
     real = chain.hasher.verify
 
-    async def verify(stored: str, password: str, default: str) -> bool:
+    async def verify(stored: str, password: str, default: str, user: str = "") -> bool:
         seen.append(stored)
         return await real(stored, password, default)
 

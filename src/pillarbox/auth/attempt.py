@@ -6,32 +6,41 @@ out; when to tell the client (the failure delay) is the service's business.
 
 The end is told by auth_request_finished, once, whichever way it comes.
 
+A master user is checked by the master databases, and then becomes the user that it named.  Guards
+(`auth.guard`) are asked as soon as the user is named.
+
 The one trick: for a user who does not exist the exchange goes on with a made-up secret, and fails
 where a wrong password fails.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pillarbox.auth.authenticator import Authenticator
+from pillarbox.auth.guard import Leave, policy_delay, together
 from pillarbox.auth.passdbs import Outcome, Result
 from pillarbox.auth.request import USERDB_PREFIX, Request
-from pillarbox.auth.usernames import MAX_LENGTH
+from pillarbox.auth.usernames import MAX_LENGTH, split_master
 from pillarbox.events.catalogue.auth import auth_request_finished
 from pillarbox.events.event import Scope
-from pillarbox.wire.auth.params import AuthParams
+from pillarbox.wire.auth.params import AuthParams, split_bindings
 from pillarbox.wire.sasl.exchange import (
     Accepted,
     Challenge,
+    CheckAnonymous,
+    CheckCertificate,
     CheckPassword,
     Exchange,
     FetchScram,
+    FetchSecret,
     Question,
     Refused,
+    Surroundings,
 )
 
 Code = Literal[
@@ -52,10 +61,15 @@ _HIDDEN = frozenset(
         "nologin",
         "allow_nets",
         "allow_real_nets",
+        "delay_until",
         "user_disabled",
         "pass_expired",
     }
 )
+_BAD: dict[str, str] = {
+    "malformed": "malformed authentication data",
+    "binding": "channel binding does not match",
+}
 _CODES: dict[Result, Code] = {
     "internal_failure": "temp_fail",
     "user_disabled": "user_disabled",
@@ -87,17 +101,29 @@ Step = Challenge | Admitted | Rejected
 
 
 class Attempt:
-    """See the module; ``request`` is what a master may ask for after `Admitted`."""
+    """See the module; ``request`` is what a master may ask for after `Admitted`.
+
+    ``keeps_logins``: whoever asks is a login service, which may log in elsewhere for the user.
+    """
 
     def __init__(
-        self, authenticator: Authenticator, mechanism: str, params: AuthParams, scope: Scope
+        self,
+        authenticator: Authenticator,
+        mechanism: str,
+        params: AuthParams,
+        scope: Scope,
+        *,
+        keeps_logins: bool = False,
     ) -> None:
         self._auth = authenticator
         self._mechanism = mechanism.upper()
+        self._keeps_logins = keeps_logins
         self.request = Request(params, scope, self._mechanism)
         self._exchange: Exchange | None = None
         self._outcome: Outcome | None = None
         self._authzid = ""
+        self._password: str | None = None
+        self._leaves: list[Leave] | None = None
         self._last_word: Admitted | None = None
         self._finished = False
 
@@ -121,8 +147,7 @@ class Attempt:
             )
         if settings.auth_ssl_require_client_cert and not params.valid_client_cert:
             return self._reject("no valid client certificate")
-        nonce = base64.b64encode(os.urandom(18)).decode()
-        self._exchange = mechanism.start(initial, nonce)
+        self._exchange = mechanism.start(initial, self._surroundings())
         return await self._advance(None)
 
     async def resume(self, data: bytes) -> Step:
@@ -140,6 +165,15 @@ class Attempt:
             self._exchange.close()
         self._finish(error="aborted")
 
+    def _surroundings(self) -> Surroundings:
+        settings, given = self._auth.settings, self.request.params.channel_binding
+        return Surroundings(
+            base64.b64encode(os.urandom(18)).decode(),
+            settings.hostname,
+            settings.auth_realms,
+            None if given is None else split_bindings(given),
+        )
+
     async def _advance(self, answer: Any) -> Step:
         """Run the exchange until it needs the client or ends."""
         exchange = self._exchange
@@ -148,49 +182,113 @@ class Attempt:
             try:
                 question = exchange.send(answer)
             except StopIteration as stop:
-                return self._ended(stop.value)
+                return await self._ended(stop.value)
             if isinstance(question, Challenge):
                 return question
+            refusal = await self._name_and_ask_guards(question)
+            if refusal is not None:
+                exchange.close()
+                return refusal
             answer = await self._ask(question)
             if self._outcome is not None and self._outcome.result == "internal_failure":
                 exchange.close()
                 return self._reject("internal failure", "temp_fail", temporary=True)
 
+    async def _name_and_ask_guards(self, question: Question) -> Rejected | None:
+        """Who it is, and whether the guards let it try."""
+        self._identify(question)
+        if self._leaves is not None:
+            return None
+        self._leaves = [
+            await guard.before(self.request, self._password) for guard in self._auth.guards
+        ]
+        leave = together(self._leaves)
+        if leave.refused:
+            return self._reject("refused by policy", reason=leave.message)
+        if leave.delay > 0:
+            await asyncio.sleep(leave.delay)
+        return None
+
+    def _identify(self, question: Question) -> None:
+        """Give the request its user: a master too, where the name or the mechanism tells one."""
+        auth, request = self._auth, self.request
+        if isinstance(question, CheckAnonymous):
+            auth.identify(request, auth.settings.auth_anonymous_username)
+            return
+        assert isinstance(question, CheckPassword | FetchScram | FetchSecret | CheckCertificate)
+        if isinstance(question, CheckPassword):
+            self._password = question.password
+        given = "" if isinstance(question, CheckCertificate) else question.user
+        self._authzid = question.authzid
+        certified = request.params.certificate_user if request.params.valid_client_cert else None
+        if isinstance(question, CheckCertificate) or auth.settings.auth_ssl_username_from_cert:
+            given = certified or given
+        name, login = split_master(given, auth.settings.auth_master_user_separator)
+        if auth.passdbs.masters and not login and self._authzid:
+            login = "" if self._is_own_name(given) else self._authzid
+        if not login or not auth.passdbs.masters:
+            auth.identify(request, given)
+        elif auth.identify_master(request, name, login):
+            self._authzid = ""
+        request.call_original(given)
+
+    def _is_own_name(self, name: str) -> bool:
+        """Whether the authorization name is just another form of the user's own."""
+        one, other = (Request(self.request.params, self.request.scope) for _ in range(2))
+        known = self._auth.identify(one, name) and self._auth.identify(other, self._authzid)
+        return known and one.user == other.user
+
     async def _ask(self, question: Question) -> object:
         """The databases' answer to the mechanism."""
-        assert isinstance(question, CheckPassword | FetchScram)
-        request = self.request
-        self._auth.identify(request, self._name(question.user))
-        self._authzid = question.authzid
+        request, passdbs = self.request, self._auth.passdbs
+        master = request.login_user is not None
+        if isinstance(question, CheckAnonymous):
+            request.fields["anonymous"] = ""
+            self._outcome = Outcome("ok")
+            return True
         if isinstance(question, CheckPassword):
-            self._outcome = await self._auth.passdbs.verify(request, question.password)
-            return self._outcome.ok or self._outcome.result in ("user_disabled", "pass_expired")
-        salt = self._auth.salt(request.user)
-        self._outcome = await self._auth.passdbs.scram(request, question.hash_name, salt)
+            self._outcome = await passdbs.verify(request, question.password, master=master)
+            return self._proven(self._outcome)
+        if isinstance(question, CheckCertificate):
+            self._outcome = await passdbs.admit(request, master=master)
+            return self._proven(self._outcome)
+        if isinstance(question, FetchScram):
+            salt = self._auth.salt(request.user)
+            self._outcome = await passdbs.scram(request, question.hash_name, salt, master=master)
+            if self._outcome.secret is not None:
+                self._auth.seen_scram(self._outcome.secret)
+                return self._outcome.secret
+            return self._auth.fake_scram(request.user or question.user, question.hash_name)
+        assert isinstance(question, FetchSecret)
+        return await self._fetch(question, master)
+
+    async def _fetch(self, question: FetchSecret, master: bool) -> bytes:
+        async def unlock(stored: str, scheme: str) -> bytes | None:
+            return self._auth.hasher.secret(stored, scheme, question)
+
+        self._outcome = await self._auth.passdbs.fetch(self.request, unlock, master=master)
         if self._outcome.secret is not None:
-            self._auth.seen_scram(self._outcome.secret)
-            return self._outcome.secret
-        return self._auth.fake_scram(request.user or question.user, question.hash_name)
+            return bytes(self._outcome.secret)
+        return self._auth.fake_secret(self.request.user or question.user, question.kind)
 
-    def _name(self, given: str) -> str:
-        """The name to log in with: the certificate's, where the settings say so."""
-        certified = self.request.params.certificate_user
-        if self._auth.settings.auth_ssl_username_from_cert and certified:
-            return certified
-        return given
+    @staticmethod
+    def _proven(outcome: Outcome) -> bool:
+        """Whether the user is who it says it is, let in or not."""
+        return outcome.result in ("ok", "user_disabled", "pass_expired")
 
-    def _ended(self, outcome: Accepted | Refused) -> Step:
+    async def _ended(self, outcome: Accepted | Refused) -> Step:
         request, known = self.request, self._outcome
         if isinstance(outcome, Refused):
-            if outcome.reason == "malformed":
-                return self._reject("malformed authentication data")
-            return self._reject(_error(known))
+            return self._reject(_BAD.get(outcome.reason) or _error(known))
         if known is None or not known.ok:
             result = "internal_failure" if known is None else known.result
             return self._reject(_error(known), _CODES.get(result), temporary=known is None)
-        if self._authzid and not self._may_act_for(self._authzid):
+        if self._authzid and not self._is_own_name(self.request.original_user):
             return self._reject("not allowed to act for another user", "authz_fail")
-        if "nologin" in request.fields:
+        refusal = await self._become(known)
+        if refusal is not None:
+            return refusal
+        if "nologin" in request.fields and not self._proxied:
             reason = request.fields.get("reason") or "Login is disabled for this user."
             referral = request.fields.get("referral")
             return self._reject(
@@ -204,20 +302,50 @@ class Attempt:
         self._finish(success=True)
         return admitted
 
-    def _may_act_for(self, authzid: str) -> bool:
-        """Everybody may act for themselves alone (there are no master users yet)."""
-        other = Request(self.request.params, self.request.scope)
-        return self._auth.identify(other, authzid) and other.user == self.request.user
+    async def _become(self, known: Outcome) -> Rejected | None:
+        """Let a master go on as the other user, if the settings want that one to be known."""
+        request = self.request
+        if request.login_user is None:
+            return None
+        request.become()
+        if not known.goes_on:
+            return None
+        other = await self._auth.passdbs.admit(request)
+        if other.ok:
+            return None
+        broken = other.result == "internal_failure"
+        return self._reject(
+            f"login user: {_error(other)}", _CODES.get(other.result, "authz_fail"), temporary=broken
+        )
+
+    @property
+    def _proxied(self) -> bool:
+        """Whether the login service is to log in elsewhere for the user."""
+        return "proxy" in self.request.fields or "proxy_maybe" in self.request.fields
 
     def _client_fields(self) -> dict[str, str]:
         request = self.request
-        fields = {"user": request.user}
-        if request.original_user != request.user:
-            fields["original_user"] = request.original_user
+        fields = {"user": request.user, **self._names(request.user)}
         for name, value in request.fields.items():
             if name not in _HIDDEN and not name.startswith(USERDB_PREFIX):
                 fields[name] = value
+        if not self._keeps_logins:
+            fields.pop("pass", None)
+        elif self._proxied and self._password is not None:
+            fields.setdefault("pass", self._password)
         return fields
+
+    def _names(self, user: str) -> dict[str, str]:
+        """What else the user is called: as the client wrote it, and its master."""
+        request = self.request
+        names = {}
+        original = request.original_user[:MAX_LENGTH]
+        if original != user:
+            names["original_user"] = original
+        master = request.master_user or (request.user if request.login_user is not None else None)
+        if master:
+            names["auth_user"] = master
+        return names
 
     def _reject(
         self,
@@ -230,15 +358,15 @@ class Attempt:
         temporary: bool = False,
     ) -> Rejected:
         request = self.request
-        self._finish(error=error)
+        refused = self._leaves is not None and together(self._leaves).refused
+        self._finish(error=error, refused=refused, temporary=temporary)
         if self._auth.settings.auth_verbose:
             self._auth.log.info(request.scope, f"login failed ({request.original_user}): {error}")
         fields: dict[str, str] = {}
-        original = request.original_user[:MAX_LENGTH]
-        if original:
-            fields["user"] = request.user or original
-        if original != request.user:
-            fields["original_user"] = original
+        user = request.login_user or request.user
+        if request.original_user:
+            fields["user"] = user or request.original_user[:MAX_LENGTH]
+        fields.update(self._names(request.login_user or request.user))
         if temporary:
             fields["temp"] = ""
         if code is not None:
@@ -249,14 +377,33 @@ class Attempt:
             fields["referral"] = referral
         return Rejected(fields, delay and "nodelay" not in request.fields, temporary)
 
-    def _finish(self, *, success: bool = False, error: str | None = None) -> None:
+    def _finish(
+        self,
+        *,
+        success: bool = False,
+        error: str | None = None,
+        refused: bool = False,
+        temporary: bool = False,
+    ) -> None:
         if self._finished:
             return
         self._finished = True
+        leaves = self._leaves or []
         if auth_request_finished.emit is not None:
             auth_request_finished.emit(
-                self.request.scope, success="yes" if success else None, error=error
+                self.request.scope,
+                success="yes" if success else None,
+                error=error,
+                policy_penalty=policy_delay(leaves),
+                policy_result=together(leaves).result,
             )
+        if self._leaves is not None and not temporary and error != "aborted":
+            for guard in self._auth.guards:
+                self._auth.spawn(
+                    guard.after(
+                        self.request, success=success, refused=refused, password=self._password
+                    )
+                )
 
 
 def _error(outcome: Outcome | None) -> str:

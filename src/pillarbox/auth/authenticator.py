@@ -7,14 +7,17 @@ salts are derived is kept by the caller, so that a reload does not change them.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field
 
 from pillarbox.auth.cache import AuthCache
+from pillarbox.auth.guard import Guard
 from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.passdbs import Outcome as PassdbOutcome
 from pillarbox.auth.passdbs import PassdbBlock, PassdbChain
+from pillarbox.auth.rehash import Rehasher
 from pillarbox.auth.request import Request
 from pillarbox.auth.schemes import SCRAM_ITERATIONS
 from pillarbox.auth.userdbs import Outcome as UserdbOutcome
@@ -24,7 +27,8 @@ from pillarbox.drivers import registry
 from pillarbox.drivers.passdb.api import Entry, Server
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings, UserdbSettings
-from pillarbox.wire.sasl.exchange import HashName, Mechanism, ScramSecret
+from pillarbox.wire.sasl import apop, cram_md5
+from pillarbox.wire.sasl.exchange import HashName, Mechanism, ScramSecret, SecretKind
 from pillarbox.wire.sasl.mechanisms import MECHANISMS
 from pillarbox.wire.sasl.scram import secret
 
@@ -50,12 +54,30 @@ class Authenticator:
     salt_secret: bytes
     scram_iterations: int = SCRAM_ITERATIONS
     scram_salt_size: int = SALT_SIZE
+    guards: list[Guard] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def identify(self, request: Request, name: str) -> bool:
         """Give the request its user; False for a name that cannot be a user's."""
         normal = normalise(name, self.settings)
         request.identify(name, normal or "")
         return normal is not None
+
+    def identify_master(self, request: Request, name: str, login: str) -> bool:
+        """Give the request a master user and whom it wants to become; False as in `identify`."""
+        wanted = normalise(login, self.settings)
+        known = self.identify(request, name)
+        if wanted is None:
+            request.identify(request.original_user, "")
+            return False
+        request.act_for(wanted)
+        return known
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Do what nobody waits for, at the latest before `close` returns."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def userdb(self, request: Request) -> UserdbOutcome:
         """Where the request's user lives."""
@@ -84,6 +106,11 @@ class Authenticator:
         made = secret(hash_name, self._derived("\0" + user).hex(), salt, 1)
         return ScramSecret(self.scram_iterations, salt, made.stored_key, made.server_key)
 
+    def fake_secret(self, user: str, kind: SecretKind) -> bytes:
+        """As `fake_scram` for the mechanisms that need other secrets."""
+        size = {"CRAM-MD5": cram_md5.SIZE, "DIGEST-MD5": 16, "PLAIN": apop.FAKE_SIZE}[kind]
+        return self._derived("\1" + user)[:size]
+
     def _derived(self, text: str) -> bytes:
         return hmac.digest(self.salt_secret, text.encode("utf-8", "surrogateescape"), "sha512")
 
@@ -93,6 +120,9 @@ class Authenticator:
 
     async def close(self) -> None:
         """Close databases and threads."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for guard in self.guards:
+            await guard.close()
         for passdb in self.passdbs.blocks:
             await passdb.driver.close()
         for userdb in self.userdbs.blocks:
@@ -100,8 +130,12 @@ class Authenticator:
         self.hasher.close()
 
 
-def make(settings: Settings, log: Log, salt_secret: bytes) -> Authenticator:
+def make(
+    settings: Settings, log: Log, salt_secret: bytes, guards: Sequence[Guard] = ()
+) -> Authenticator:
     """Load the drivers that the settings name.  Raises AuthConfigError."""
+    if len(settings.auth_username_translation) % 2:
+        raise AuthConfigError("auth_username_translation: not pairs of characters")
     server = Server(settings, log)
     limits = (
         settings.auth_cache_size // 2,
@@ -110,10 +144,10 @@ def make(settings: Settings, log: Log, salt_secret: bytes) -> Authenticator:
     )
     passdb_cache: AuthCache[Entry] = AuthCache(*limits)
     userdb_cache: AuthCache[dict[str, str]] = AuthCache(*limits)
-    hasher = Hasher()
+    hasher = Hasher(weak=settings.auth_allow_weak_schemes)
     passdbs = PassdbChain(_passdb_blocks(server), passdb_cache, hasher, log)
     userdbs = UserdbChain(_userdb_blocks(server), passdbs, userdb_cache, log)
-    return Authenticator(
+    made = Authenticator(
         settings,
         _mechanisms(settings),
         passdbs,
@@ -123,7 +157,17 @@ def make(settings: Settings, log: Log, salt_secret: bytes) -> Authenticator:
         hasher,
         log,
         salt_secret,
+        guards=list(guards),
     )
+    if settings.auth_rehash_on_login:
+        passdbs.rehasher = Rehasher(
+            settings.auth_password_scheme,
+            hasher,
+            log,
+            made.spawn,
+            lambda user: made.flush_cache((user,)),
+        )
+    return made
 
 
 def _mechanisms(settings: Settings) -> dict[str, Mechanism]:

@@ -11,10 +11,12 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from pillarbox.auth import schemes
-from pillarbox.wire.sasl.exchange import HashName, ScramSecret
+from pillarbox.auth.scheme import SchemeError
+from pillarbox.wire.sasl.exchange import FetchSecret, HashName, ScramSecret
 
 T = TypeVar("T")
 
@@ -22,15 +24,24 @@ T = TypeVar("T")
 class Hasher:
     """See the module."""
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, weak: bool = False) -> None:
+        """``weak``: whether stored passwords of weak schemes count."""
+        self._weak = weak
         self._pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, "password")
         self._decoys: dict[str, str] = {}
 
-    async def verify(self, stored: str, password: str, default_scheme: str) -> bool:
+    async def verify(self, stored: str, password: str, default_scheme: str, user: str = "") -> bool:
         """As `schemes.verify`.  Raises SchemeError."""
-        if not schemes.is_slow(stored, default_scheme):
-            return schemes.verify(stored, password, default_scheme)
-        return await self._run(lambda: schemes.verify(stored, password, default_scheme))
+        work = partial(schemes.verify, stored, password, default_scheme, user=user, weak=self._weak)
+        return await self._run(work) if schemes.is_slow(stored, default_scheme) else work()
+
+    async def make(self, scheme: str, password: str, user: str) -> str:
+        """As `schemes.hash_password`.  Raises SchemeError."""
+        return await self._run(partial(schemes.hash_password, scheme, password, user))
+
+    def secret(self, stored: str, default_scheme: str, asked: FetchSecret) -> bytes | None:
+        """As `schemes.mechanism_secret`.  Raises SchemeError."""
+        return schemes.mechanism_secret(stored, default_scheme, asked, weak=self._weak)
 
     async def decoy(self, like: str | None, password: str, default_scheme: str) -> None:
         """Take as long as for a stored password ``like`` this, or for one of the default scheme.
@@ -41,10 +52,10 @@ class Hasher:
             if like is None:
                 like = self._decoys.get(default_scheme)
             if like is None:
-                made = await self._run(lambda: schemes.hash_password(default_scheme, "decoy"))
+                made = await self.make(default_scheme, "decoy", "decoy")
                 like = self._decoys[default_scheme] = made
             await self.verify(like, password, default_scheme)
-        except schemes.SchemeError:
+        except SchemeError:
             pass
 
     async def scram_secret(

@@ -27,9 +27,11 @@ from typing import Any, Final, Literal
 from pillarbox.auth.cache import AuthCache, Cached, texts
 from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.networks import allowed
+from pillarbox.auth.rehash import Rehasher
 from pillarbox.auth.request import Request
 from pillarbox.auth.rules import EFFECTS, Effect, Rule, user_matches
-from pillarbox.auth.schemes import SchemeError, hash_password
+from pillarbox.auth.scheme import SchemeError
+from pillarbox.auth.schemes import hash_password
 from pillarbox.drivers.passdb.api import (
     DatabaseError,
     Entry,
@@ -83,11 +85,13 @@ class PassdbBlock:
 class Outcome:
     """The chain's answer: accepted, or the result of the last database that mattered.
 
-    ``secret`` is what `PassdbChain.fetch` was to make of the stored password.
+    ``secret`` is what `PassdbChain.fetch` was to make of the stored password; ``goes_on`` is
+    said of an acceptance after which the settings want further databases to be asked.
     """
 
     result: Result
     secret: Any = None
+    goes_on: bool = False
 
     @property
     def ok(self) -> bool:
@@ -119,6 +123,7 @@ class PassdbChain:
         self._cache = cache
         self._hasher = hasher
         self._log = log
+        self.rehasher: Rehasher | None = None
 
     @property
     def masters(self) -> bool:
@@ -161,6 +166,12 @@ class PassdbChain:
 
         return await self.fetch(request, unlock, master=master)
 
+    async def admit(self, request: Request, *, master: bool = False) -> Outcome:
+        """May a user come in who has proven itself in another way?"""
+        if not request.user:
+            return Outcome("user_unknown")
+        return await self._run(request, _proven, master=master)
+
     async def lookup(self, request: Request) -> Outcome:
         """What is known of the user, without credentials."""
         if not request.user:
@@ -174,6 +185,7 @@ class PassdbChain:
         broken = False
         last: Result = "user_unknown"
         secret: Any = None
+        effect = EFFECTS["continue"]
         for block in self.blocks:
             if block.settings.master != master or not _applies(block.settings, request, standing):
                 continue
@@ -193,7 +205,7 @@ class PassdbChain:
             if effect.ends:
                 break
         if standing:
-            return Outcome("ok", secret)
+            return Outcome("ok", secret, goes_on=not effect.ends)
         if last in ("user_disabled", "pass_expired"):
             return Outcome(last, secret)
         if broken:
@@ -311,8 +323,10 @@ class PassdbChain:
             await self._hasher.decoy(block.last_hash, password, scheme)
             return _Answer("password_mismatch", fields)
         block.last_hash = stored
-        if not await self._hasher.verify(stored, password, scheme):
+        if not await self._hasher.verify(stored, password, scheme, request.user):
             return _Answer("password_mismatch", fields)
+        if self.rehasher is not None and stored is entry.password:
+            self.rehasher.seen(block.driver, request.user, stored, scheme, password, request.scope)
         return _Answer(_admitted(request, fields), fields)
 
     async def _fetch_secret(
@@ -349,6 +363,14 @@ async def _found(block: PassdbBlock, request: Request, entry: Entry | None) -> _
         return _unknown(block, entry)
     fields, _ = _fields(block, request, entry)
     return _only_fields(fields) if "noauthenticate" in fields else _Answer("ok", fields)
+
+
+async def _proven(block: PassdbBlock, request: Request, entry: Entry | None) -> _Answer:
+    """The check of a user who needs no password any more."""
+    answer = await _found(block, request, entry)
+    if answer.result == "ok":
+        answer.result = _admitted(request, answer.fields)
+    return answer
 
 
 def _verdict(block: PassdbBlock, request: Request, found: Entry | Wrong | None) -> _Answer:

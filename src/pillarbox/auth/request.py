@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pillarbox.events.event import Scope
+from pillarbox.events.event import REMOVED, Scope
 from pillarbox.wire.auth.params import AuthParams
 
 _SCOPE = (
@@ -35,6 +35,9 @@ class Request:
 
     ``fields`` are the passdb's, with ``userdb_`` ones among them; ``authenticated`` is true once
     a passdb has said that the user is who it claims to be.
+
+    In a master login ``user`` is the master and ``login_user`` whom it wants to become, until it
+    has: then ``user`` is that one, and ``master_user`` the master.
     """
 
     __slots__ = (
@@ -42,6 +45,7 @@ class Request:
         "authenticated",
         "fields",
         "login_user",
+        "master_user",
         "mechanism",
         "original_user",
         "params",
@@ -55,6 +59,7 @@ class Request:
         self.user = ""
         self.original_user = ""
         self.login_user: str | None = None
+        self.master_user: str | None = None
         self.fields: dict[str, str] = {}
         self.authenticated = False
         self._facts = params.facts()
@@ -67,6 +72,23 @@ class Request:
         self.user = normal
         self.scope.set(user=normal, original_user=original, translated_user=normal)
 
+    def call_original(self, name: str) -> None:
+        """The name that the client gave, where it is more than the user's."""
+        self.original_user = name
+        self.scope.set(original_user=name)
+
+    def act_for(self, user: str) -> None:
+        """The user is a master who wants to become another."""
+        self.login_user = user
+        self.scope.set(login_user=user)
+
+    def become(self) -> None:
+        """The master has proven itself: from now on it is the other user."""
+        assert self.login_user is not None
+        self.master_user, self.user, self.login_user = self.user, self.login_user, None
+        self.fields = {n: v for n, v in self.fields.items() if not n.startswith(USERDB_PREFIX)}
+        self.scope.set(user=self.user, master_user=self.master_user, login_user=REMOVED)
+
     def rename(self, user: str) -> None:
         """A database says that the user is really called so."""
         self.user = user
@@ -78,6 +100,7 @@ class Request:
         values["user"] = self.user
         values["original_user"] = self.original_user
         values["login_user"] = self.login_user
+        values["master_user"] = self.master_user
         values["mechanism"] = self.mechanism
         values["protocol"] = self.params.service
         values["secured"] = {"insecure": None, "secured": "secured", "TLS": "TLS"}[

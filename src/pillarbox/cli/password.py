@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import sys
 
-from pillarbox.auth.schemes import SchemeError, hash_password
+from pillarbox.auth.scheme import SchemeError
+from pillarbox.auth.schemes import hash_password
 from pillarbox.cli.failure import DATA, USAGE, CommandFailed
 
 
@@ -22,9 +23,9 @@ def new_password(prompt: str = "New password: ") -> str:
     return password
 
 
-def hashed(scheme: str, password: str) -> str:
+def hashed(scheme: str, password: str, user: str = "") -> str:
     """The stored form with its ``{SCHEME}``.  Raises CommandFailed for an unknown scheme."""
     try:
-        return hash_password(scheme, password)
+        return hash_password(scheme, password, user)
     except SchemeError as error:
         raise CommandFailed(str(error), USAGE) from None

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from pillarbox.auth.schemes import SCHEMES, SchemeError, verify
+from pillarbox.auth.scheme import SchemeError
+from pillarbox.auth.schemes import SCHEMES, verify
 from pillarbox.cli.failure import DATA, NO_PERMISSION, CommandFailed
 from pillarbox.cli.password import hashed, new_password
 
@@ -29,18 +30,23 @@ def pw(
         str | None,
         typer.Option("--test", "-t", metavar="STORED", help="Verify against this stored form."),
     ] = None,
+    user: Annotated[
+        str, typer.Option("--user", "-u", help="Whose it is: DIGEST-MD5 hashes the name too.")
+    ] = "",
     show_list: Annotated[bool, typer.Option("--list", "-l", help="List the schemes.")] = False,
 ) -> None:
     """Hash a password, or verify one against a hash."""
     if show_list:
-        typer.echo(" ".join(SCHEMES))
+        typer.echo(" ".join(name for name, known in SCHEMES.items() if not known.weak))
+        weak = " ".join(name for name, known in SCHEMES.items() if known.weak)
+        typer.echo(f"weak, see auth_allow_weak_schemes: {weak}")
         return
     if test is None:
-        typer.echo(hashed(scheme, password if password is not None else new_password()))
+        typer.echo(hashed(scheme, password if password is not None else new_password(), user))
         return
     given = password if password is not None else new_password("Password: ")
     try:
-        right = verify(test, given, scheme)
+        right = verify(test, given, scheme, user=user)
     except SchemeError as error:
         raise CommandFailed(str(error), DATA) from None
     if not right:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pillarbox.auth import delay
 from pillarbox.auth.attempt import Admitted, Attempt, Rejected, Step
 from pillarbox.auth.request import Request
 from pillarbox.runtime.connection import Connection
@@ -71,6 +73,7 @@ class ClientConnection(Connection):
         mechanisms = {
             name: mechanism.properties
             for name, mechanism in self._server.authenticator.mechanisms.items()
+            if self._keeps_logins or not mechanism.binds
         }
         hello = wire.Handshake(os.getpid(), self._number, self.cookie, mechanisms)
         self.send(wire.server_hello(hello))
@@ -124,7 +127,13 @@ class ClientConnection(Connection):
             raise ProtocolError("AUTH with the number of a request that is under way")
         self._logins.pop(message.id, None)
         lease = self._server.lease()
-        attempt = Attempt(lease.authenticator, message.mechanism, message.params, self.ctx.scope)
+        attempt = Attempt(
+            lease.authenticator,
+            message.mechanism,
+            message.params,
+            self.ctx.scope,
+            keeps_logins=self._keeps_logins,
+        )
         running = self._running[message.id] = _Running(attempt, lease)
         self._run(message.id, running, message.initial)
 
@@ -160,21 +169,28 @@ class ClientConnection(Connection):
             self.send(wire.cont(number, step.data))
             return
         self._running.pop(number).lease.release()
-        if isinstance(step, Admitted):
-            if self._keeps_logins:
-                self._keep(number, attempt.request)
-            self.send(wire.ok(number, step.fields, step.data))
-            return
+        wait = delay.seconds(attempt.request.fields, time.time())
+        if isinstance(step, Rejected) and step.delay:
+            wait = max(wait, since + self._failure_delay(step) - self._loop.time())
+        if wait > 0:
+            self._loop.call_later(wait, self._told, number, attempt, step)
+        else:
+            self._told(number, attempt, step)
+
+    def _failure_delay(self, step: Rejected) -> float:
         settings = self.ctx.settings
-        delay = (
+        return (
             settings.auth_internal_failure_delay if step.temporary else settings.auth_failure_delay
         )
-        wait = since + delay - self._loop.time() if step.delay else 0.0
-        line = wire.fail(number, step.fields)
-        if wait > 0:
-            self._loop.call_later(wait, self.send, line)
-        else:
-            self.send(line)
+
+    def _told(self, number: int, attempt: Attempt, step: Admitted | Rejected) -> None:
+        """Give the answer now."""
+        if isinstance(step, Rejected):
+            self.send(wire.fail(number, step.fields))
+            return
+        if self._keeps_logins:
+            self._keep(number, attempt.request)
+        self.send(wire.ok(number, step.fields, step.data))
 
     def _keep(self, number: int, request: Request) -> None:
         now = self._loop.time()

@@ -17,8 +17,10 @@ class AuthSettings(LoginSettings, frozen=True, kw_only=True):
     auth_mechanisms: Annotated[
         tuple[str, ...],
         Doc(
-            "SASL mechanisms that are offered: `plain`, `login`, `scram-sha-1`, `scram-sha-256`. "
-            "SCRAM needs passwords stored for it or in clear."
+            "SASL mechanisms that are offered: `plain`, `login`, `scram-sha-1`, `scram-sha-256` "
+            "and their `-plus` forms, `cram-md5`, `digest-md5`, `external`, `anonymous`, "
+            "`oauthbearer`, `xoauth2`; and POP3's `apop`. Those that do not send the password need "
+            "it stored for them or in clear."
         ),
     ] = ("plain", "login")
     auth_allow_cleartext: Annotated[
@@ -47,6 +49,43 @@ class AuthSettings(LoginSettings, frozen=True, kw_only=True):
     auth_default_domain: Annotated[
         str, Doc("Domain that is added to a login name without one.")
     ] = ""
+    auth_username_translation: Annotated[
+        str,
+        Doc("Characters of a login name that are replaced, in pairs of from and to, as `#@/@`."),
+    ] = ""
+    auth_realms: Annotated[
+        tuple[str, ...], Doc("Realms that DIGEST-MD5 offers; none: the client takes its own.")
+    ] = ()
+    auth_master_user_separator: Annotated[
+        str,
+        Doc(
+            "Separator with which a master user names whom to log in as: with `*`, "
+            "`user*master`. Empty: only by the mechanism's authorization name."
+        ),
+    ] = ""
+    auth_anonymous_username: Annotated[str, Doc("Who logs in by ANONYMOUS.")] = "anonymous"
+    auth_allow_weak_schemes: Annotated[
+        bool,
+        Doc("Accept stored passwords of weak schemes (unsalted digests, MD5, DES)."),
+    ] = False
+    auth_rehash_on_login: Annotated[
+        bool,
+        Doc(
+            "When a right password was stored in another scheme than `auth_password_scheme`, store "
+            "it anew in that one; for databases that can be written."
+        ),
+    ] = False
+    auth_penalty_max_delay: Annotated[
+        float,
+        Doc(
+            "Longest pause before a login of an address or a user that guessed wrong passwords: a "
+            "second after four of them, doubled with each more; 0: none.",
+            kind="time",
+        ),
+    ] = 15 * SECOND
+    auth_penalty_expire: Annotated[
+        float, Doc("After how long wrong passwords are forgotten.", kind="time")
+    ] = HOUR
     auth_verbose: Annotated[bool, Doc("Log why each failed login failed.")] = False
     auth_ssl_username_from_cert: Annotated[
         bool, Doc("The user name is that of the client certificate.")
