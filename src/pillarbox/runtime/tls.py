@@ -11,7 +11,10 @@ Compression and renegotiation are off, tickets stay on; versions below TLS 1.2 d
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pillarbox.events.event import ScopeValue
@@ -32,6 +35,16 @@ class TlsInfo(NamedTuple):
     local_name: str | None
     cert_valid: bool
     cert_username: str | None
+    own_certificate: bytes = b""
+
+    def bindings(self) -> dict[str, bytes]:
+        """What SASL can bind to, by type; RFC 5929 section 4 is what this server can give.
+
+        Python lets nobody at the exporter of RFC 9266, and tls-unique is not for TLS 1.3.
+        """
+        if not self.own_certificate:
+            return {}
+        return {"tls-server-end-point": end_point(self.own_certificate)}
 
     def fields(self) -> dict[str, ScopeValue]:
         """The scope fields that say how the connection is secured."""
@@ -58,14 +71,16 @@ class TlsContexts:
         """Read all certificates.  Raises TlsError."""
         self.username_field = settings.ssl_server_cert_username_field
         self._by_name: dict[str, ssl.SSLContext] = {}
+        self._certificates: dict[ssl.SSLContext, bytes] = {}
         for name, block in settings.local_name.items():
             cert = block.ssl_server_cert_file or settings.ssl_server_cert_file
             key = block.ssl_server_key_file or (
                 "" if block.ssl_server_cert_file else settings.ssl_server_key_file
             )
-            self._by_name[name.lower()] = _context(
+            context = self._by_name[name.lower()] = _context(
                 settings, cert, key, block.ssl_server_key_password, f"local_name.{name}."
             )
+            self._certificates[context] = _leaf(cert)
         self.server = _context(
             settings,
             settings.ssl_server_cert_file,
@@ -73,6 +88,7 @@ class TlsContexts:
             settings.ssl_server_key_password,
             "",
         )
+        self._certificates[self.server] = _leaf(settings.ssl_server_cert_file)
         self.server.sni_callback = self._choose
 
     def _choose(self, sslobj: Any, name: str | None, _context: ssl.SSLContext) -> None:
@@ -97,6 +113,7 @@ class TlsContexts:
             getattr(sslobj, "local_name", None),
             bool(certificate),
             _subject_field(certificate or {}, self.username_field),
+            self._certificates.get(sslobj.context, b""),
         )
 
 
@@ -118,6 +135,30 @@ def key_exchange(cipher: str) -> str:
         if cipher.startswith(prefix):
             return "Kx" + prefix
     return "KxRSA"
+
+
+@lru_cache(maxsize=256)
+def end_point(certificate: bytes) -> bytes:
+    """The hash of a certificate that its signature names (RFC 5929 section 4.1), or SHA-256.
+
+    SHA-256 stands for MD5 and SHA-1, and for signatures that name no hash.
+    """
+    # Only clients that bind to the channel need it.
+    from cryptography import x509
+
+    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    name = "sha256" if algorithm is None else algorithm.name
+    return hashlib.new("sha256" if name in ("md5", "sha1") else name, certificate).digest()
+
+
+def _leaf(path: str) -> bytes:
+    """The first certificate of a file, which was read before."""
+    text = Path(path).read_text("ascii", "replace")
+    begin = text.find(ssl.PEM_HEADER)
+    end = text.find(ssl.PEM_FOOTER, begin)
+    if begin < 0 or end < 0:
+        return b""
+    return ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)])
 
 
 def _context(settings: Settings, cert: str, key: str, password: str, prefix: str) -> ssl.SSLContext:

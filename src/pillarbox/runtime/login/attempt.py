@@ -39,6 +39,7 @@ from pillarbox.runtime.login.verdict import (
     of_refusal,
 )
 from pillarbox.runtime.relay import Relay
+from pillarbox.wire.auth.params import join_bindings
 from pillarbox.wire.sasl import base64
 
 if TYPE_CHECKING:
@@ -179,9 +180,20 @@ class Attempt:
             tls_pfs=tls.pfs if tls else None,
             tls_protocol=tls.protocol if tls else None,
             certificate_user=certificate_user,
+            channel_binding=self._channel_binding(),
+            no_penalty=client.server.is_trusted(_text(scope.get("remote_ip"))),
             valid_client_cert=client.has_certificate,
             final_resp_ok=client.takes_final,
         )
+
+    def _channel_binding(self) -> str | None:
+        """The data of the channel for a mechanism that binds, "" for others if it was offered."""
+        client = self._client
+        if client.tls is None or not client.server.policy.binds:
+            return None
+        if "channel-binding" not in client.server.auth.mechanisms.get(self._mechanism, ()):
+            return ""
+        return join_bindings(client.tls.bindings())
 
     async def _hand_over(self, success: Success) -> Verdict | None:
         """Give the client to a worker; None if it is no longer ours."""

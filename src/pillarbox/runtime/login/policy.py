@@ -17,16 +17,27 @@ class Policy:
         self._settings = settings
         self._auth = auth
 
-    def mechanisms(self, secured: bool) -> list[str]:
-        """The mechanisms that may be used now."""
+    def mechanisms(self, secured: bool, tls: bool = False) -> list[str]:
+        """The mechanisms that may be used now; ``tls``: on a channel that can be bound to."""
         if not secured and self._settings.ssl == "required":
             return []
         return [
             name
             for name, properties in self._auth.mechanisms.items()
             if "private" not in properties
+            and (tls or "channel-binding" not in properties)
             and (secured or self._settings.auth_allow_cleartext or "plaintext" not in properties)
         ]
+
+    def usable(self, name: str, tls: bool) -> bool:
+        """Whether there is a mechanism of this name on such a connection, announced or not."""
+        properties = self._auth.mechanisms.get(name)
+        return properties is not None and (tls or "channel-binding" not in properties)
+
+    @property
+    def binds(self) -> bool:
+        """Whether a client under TLS is offered to bind to its channel."""
+        return any("channel-binding" in has for has in self._auth.mechanisms.values())
 
     def cleartext_allowed(self, secured: bool) -> bool:
         """Whether a password may cross this connection in clear."""

@@ -24,7 +24,7 @@ class Capabilities:
         names = list(BEFORE_LOGIN)
         if self._tls and not tls:
             names.append("STARTTLS")
-        names += [f"AUTH={name}" for name in self._policy.mechanisms(secured)]
+        names += [f"AUTH={name}" for name in self._policy.mechanisms(secured, tls)]
         if not self._policy.cleartext_allowed(secured):
             names.append("LOGINDISABLED")
         return announce(names, self._settings.imap_capability)
