@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pillarbox.cli.sieve import scripts_beside
+from pillarbox.cli.sieve_programs import programs_beside
 from pillarbox.sieve.questions import Now, Question
 from pillarbox.sieve.testsuite.runner import run_testsuite
 
@@ -30,7 +31,9 @@ def test_there_are_files() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_file(path: Path) -> None:
-    report = run_testsuite(path.name, path.read_bytes(), scripts_beside(path), answer)
+    report = run_testsuite(
+        path.name, path.read_bytes(), scripts_beside(path), answer, programs_beside(path)
+    )
     wrong = [str(d) for d in report.diagnostics if d.severity == "error"]
     wrong += [
         f"{path.name}:{o.failed_line}: {o.name}: {o.reason}"

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from pillarbox.cli.failure import DATA, FAILURE, NO_INPUT, CommandFailed
+from pillarbox.cli.sieve_programs import programs_beside
 from pillarbox.sieve.driver import Answer, run_script
 from pillarbox.sieve.environment import Envelope, Environment
 from pillarbox.sieve.errors import Diagnostic, Diagnostics
@@ -185,7 +186,9 @@ def _count(number: int, what: str) -> str:
 
 
 def _testsuite(path: Path) -> Report:
-    report = run_testsuite(str(path), _read(path), scripts_beside(path), _now)
+    report = run_testsuite(
+        str(path), _read(path), scripts_beside(path), _now, programs_beside(path)
+    )
     for outcome in report.outcomes:
         word = "passed" if outcome.passed else "FAILED"
         reason = "" if outcome.passed else f": {outcome.reason} (line {outcome.failed_line})"

@@ -24,8 +24,8 @@ DEFAULT_PERIOD: Final = 12 * 3600
 MAX_PERIOD: Final = 2 * 86_400
 
 
-class _Answers:
-    """What this run was told already."""
+class Answers:
+    """What this run was told already; a bench forgets it where a delivery would have ended."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], bool] = {}
@@ -57,7 +57,7 @@ def _duplicate(run: Run, node: Node) -> Asking[bool]:
     use = node.tags.get("handle")
     handle = "" if use is None else run.text(use.text())
     key = (handle, unique_id)
-    known = run.state(_Answers).known
+    known = run.state(Answers).known
     if key not in known:
         known[key] = bool((yield DuplicateCheck(handle, unique_id)))
         last = "last" in node.tags

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.sieve.errors import SieveRunError
+from pillarbox.sieve.extensions.duplicate import Answers
 from pillarbox.sieve.interpreter import Run
 from pillarbox.sieve.message import Message
 from pillarbox.sieve.multiscript import goes_on
@@ -274,6 +275,7 @@ def _result_execute(run: Run, node: Node) -> Asking[bool]:
     run.result.versions.setdefault(run.message.version, run.message.snapshot())
     now = yield from run.now()
     errors = execute(bench, run, now)
+    run.state(Answers).known.clear()
     bench.messages += errors
     return not errors
 
@@ -282,6 +284,7 @@ def _reset(run: Run, node: Node) -> None:
     _bench(run).forget_results()
     run.result.actions.clear()
     run.result.duplicates.clear()
+    run.state(Answers).known.clear()
     run.result.implicit_keep = True
 
 

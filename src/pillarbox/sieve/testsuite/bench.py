@@ -7,12 +7,13 @@ of the file may ask for: messages of the last compilation or run, actions, sent 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pillarbox.sieve.driver import Answer, default_answer
 from pillarbox.sieve.extensions.extlists import ListContains, ListExists
+from pillarbox.sieve.extensions.programs import ProgramOutcome, RunProgram
 from pillarbox.sieve.multiscript import Step, combine
 from pillarbox.sieve.questions import (
     DuplicateCheck,
@@ -33,9 +34,23 @@ DEFAULT_MESSAGE: Final = (
 ScriptLoader = Callable[[str, str], bytes | None]
 
 
+# The settings, and what is to be run; a kind of "pipe" is a pipe action being carried out.
+ProgramRunner = Callable[[Mapping[str, str], RunProgram], ProgramOutcome]
+
+
+def no_programs(settings: Mapping[str, str], question: RunProgram) -> ProgramOutcome:
+    """A runner for whom every program fails."""
+    return ProgramOutcome(False)
+
+
 def no_scripts(location: str, name: str) -> bytes | None:
     """A loader that knows none."""
     return None
+
+
+def lowered(uses: Iterable[str]) -> set[str]:
+    """Special uses, which have no case, in the only form used here."""
+    return {use.lower() for use in uses}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.load: ScriptLoader = no_scripts
+        self.run_program: ProgramRunner = no_programs
         self.fallback: Answer = default_answer
         self.settings: dict[str, str] = {}
         self.outcomes: list[Outcome] = []
@@ -104,14 +120,16 @@ class Bench:
             case MailboxIdExists(mailbox_id):
                 return any(mailbox_id == self.mailbox_id(name) for name in self.mailboxes)
             case SpecialUseExists(None, uses):
-                return any(set(uses) <= found for found in self.special_uses.values())
+                return any(lowered(uses) <= found for found in self.special_uses.values())
             case SpecialUseExists(str() as name, uses):
-                return set(uses) <= self.special_uses.get(self.mailbox_name(name), set())
+                return lowered(uses) <= self.special_uses.get(self.mailbox_name(name), set())
             case Metadata(mailbox, annotation):
                 where = None if mailbox is None else self.mailbox_name(mailbox)
                 return self.metadata.get((where, annotation.lower()))
             case DuplicateCheck(handle, unique_id):
                 return (handle, unique_id) in self.seen
+            case RunProgram():
+                return self.run_program(self.settings, question)
             case ListExists(name):
                 return f"sieve_extlists_list/{name}" in self.settings
             case ListContains(name, value):

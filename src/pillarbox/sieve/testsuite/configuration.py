@@ -17,6 +17,9 @@ from pillarbox.sieve.registry import default_capabilities, extensions
 
 TESTSUITE: Final = "vnd.dovecot.testsuite"
 
+ITEMS: Final = {"name": "Pillarbox", "location": "MS", "phase": "post", "host": "testsuite.invalid"}
+"""Environment items (RFC 5183): tests look at stored mail, after it was delivered."""
+
 _UNITS: Final = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -60,6 +63,7 @@ def environment_of(settings: Mapping[str, str], before: Environment) -> Environm
     address = settings.get("sieve_user_email", "").strip("<> ")
     return replace(
         before,
+        items=ITEMS,
         settings=dict(settings),
         recipient_delimiter=settings.get("recipient_delimiter", "+"),
         addresses=(address,) if address else (),

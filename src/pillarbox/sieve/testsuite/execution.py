@@ -1,8 +1,8 @@
 """Carries results out into the mailboxes and the outbox of a `Bench`.
 
 What delivery does for real is done here in memory: a failed store ends in the inbox and is told,
-a refusal becomes a message to the sender, vacation answers everybody once.  Programs are not run;
-their actions are only remembered as done.
+a refusal becomes a message to the sender, vacation answers everybody once, and programs are run
+by the bench, if it can.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from pillarbox.sieve.extensions.enotify import Notify
 from pillarbox.sieve.extensions.fcc import FileCopy
+from pillarbox.sieve.extensions.programs import Pipe, RunProgram
 from pillarbox.sieve.extensions.report import Report
 from pillarbox.sieve.extensions.vacation import Vacation
 from pillarbox.sieve.interpreter import Run
@@ -27,7 +28,7 @@ from pillarbox.sieve.outgoing import (
     vacation_reply,
 )
 from pillarbox.sieve.result import FileInto, Keep, Redirect, Reject
-from pillarbox.sieve.testsuite.bench import Bench, Sent, Stored
+from pillarbox.sieve.testsuite.bench import Bench, Sent, Stored, lowered
 
 
 def execute(bench: Bench, run: Run, now: datetime) -> list[str]:
@@ -77,6 +78,8 @@ class _Execution:
                 self.vacation(action)
             case Notify() as action:
                 self.notify(action)
+            case Pipe() as action:
+                self.pipe(action)
             case Report() as action:
                 sender = self.run.environment.postmaster
                 data = abuse_report(action, self.data, self.stamp, sender, self.stamp.date)
@@ -93,7 +96,7 @@ class _Execution:
         for other in bench.mailboxes:
             if mailbox_id and bench.mailbox_id(other) == mailbox_id:
                 return other
-            if special_use and special_use in bench.special_uses.get(other, ()):
+            if special_use and special_use.lower() in bench.special_uses.get(other, ()):
                 return other
         name = bench.mailbox_name(name)
         if name in bench.mailboxes:
@@ -102,7 +105,7 @@ class _Execution:
             return None
         bench.mailboxes[name] = []
         if special_use:
-            bench.special_uses[name] = {special_use}
+            bench.special_uses[name] = lowered((special_use,))
         return name
 
     def file_into(self, action: FileInto) -> None:
@@ -156,6 +159,15 @@ class _Execution:
         data = notification(action, Message(self.data), self.stamp, self.own_address)
         self.send(action.envelope_sender, action.recipients, data)
         self.file_copy(data)
+
+    def pipe(self, action: Pipe) -> None:
+        bench = self.bench
+        question = RunProgram("pipe", action.program, action.arguments, self.data)
+        if bench.run_program(bench.settings, question).success or action.attempt:
+            return
+        self.errors.append(f"failed to pipe message to program '{action.program}'")
+        if not action.copy:
+            self.store("INBOX", None)
 
     def file_copy(self, data: bytes) -> None:
         copy: FileCopy | None = self.action.options.get("fcc")

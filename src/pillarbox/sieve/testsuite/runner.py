@@ -18,7 +18,14 @@ from pillarbox.sieve.interpreter import Run
 from pillarbox.sieve.limits import DEFAULT
 from pillarbox.sieve.registry import extensions
 from pillarbox.sieve.script import compile
-from pillarbox.sieve.testsuite.bench import DEFAULT_MESSAGE, Bench, Outcome, ScriptLoader
+from pillarbox.sieve.testsuite.bench import (
+    DEFAULT_MESSAGE,
+    Bench,
+    Outcome,
+    ProgramRunner,
+    ScriptLoader,
+    no_programs,
+)
 from pillarbox.sieve.testsuite.configuration import environment_of
 
 _ENVELOPE: Final = Envelope("sender@example.com", "recipient@example.com")
@@ -42,7 +49,11 @@ class Report:
 
 
 def run_testsuite(
-    name: str, source: bytes, load: ScriptLoader, answer: Answer = default_answer
+    name: str,
+    source: bytes,
+    load: ScriptLoader,
+    answer: Answer = default_answer,
+    programs: ProgramRunner = no_programs,
 ) -> Report:
     """Run a test file.  ``load`` is given "test", "personal" or "global", and a name."""
     limits = replace(
@@ -57,6 +68,7 @@ def run_testsuite(
     bench = run.state(Bench)
     bench.load = load
     bench.fallback = answer
+    bench.run_program = programs
     result = drive(run.execute(), bench.answer)
     report.outcomes = bench.outcomes
     report.error = result.error

@@ -1,0 +1,2 @@
+require ["mailboxid", "special-use", "fileinto"];
+fileinto :mailboxid "F0" :specialuse "\\Junk" "Work";
