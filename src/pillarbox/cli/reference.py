@@ -135,7 +135,7 @@ def _struct_in(setting: Setting, origin: type, place: int) -> type[msgspec.Struc
     if typing.get_origin(setting.type) is not origin:
         return None
     inner: Any = typing.get_args(setting.type)[place]
-    return inner if issubclass(inner, msgspec.Struct) else None
+    return inner if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else None
 
 
 def _type(setting: Setting) -> str:
