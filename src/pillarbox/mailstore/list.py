@@ -245,6 +245,8 @@ class MailboxList:
         old, new = normalize(old), validate(new)
         if new.startswith(old + SEPARATOR):
             raise errors.InvalidName("A mailbox can't become its own child")
+        if new == old:
+            raise errors.MailboxExists(f"Mailbox already exists: {old}")
 
         def change(document: _Document) -> None:
             names = {one.name for one in document.mailboxes}
