@@ -1,0 +1,118 @@
+"""Carrying out what scripts decided.
+
+The order is not that of the scripts: first what hands the message to others and may have to be
+tried again, then what stores it, then what answers or tells somebody, then a refusal.  So a
+failure that makes the sender come back leaves as little done as may be.
+
+Nothing is lost: when an action that should have taken the message fails, the message is kept in
+the default mailbox; failures of the others are only told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pillarbox.delivery.outcome import Outcome, handled, temporary
+from pillarbox.delivery.sieve.actions.discard import discard
+from pillarbox.delivery.sieve.actions.doing import ActionFailed, Tools
+from pillarbox.delivery.sieve.actions.notify import notify
+from pillarbox.delivery.sieve.actions.pipe import pipe
+from pillarbox.delivery.sieve.actions.redirect import redirect
+from pillarbox.delivery.sieve.actions.refuse import reject
+from pillarbox.delivery.sieve.actions.report import report
+from pillarbox.delivery.sieve.actions.store import file_into, keep
+from pillarbox.delivery.sieve.actions.vacation import vacation
+from pillarbox.delivery.sieve.case import Case
+from pillarbox.sieve.extensions.enotify import Notify
+from pillarbox.sieve.extensions.programs import Pipe
+from pillarbox.sieve.extensions.report import Report
+from pillarbox.sieve.extensions.vacation import Vacation
+from pillarbox.sieve.multiscript import Step
+from pillarbox.sieve.result import Action, Discard, FileInto, Keep, Redirect, Reject
+
+_TURN: Final[dict[type[Action], int]] = {
+    Redirect: 0,
+    Pipe: 0,
+    FileInto: 1,
+    Keep: 1,
+    Discard: 1,
+    Vacation: 2,
+    Notify: 2,
+    Report: 2,
+    Reject: 3,
+}
+
+
+class Carrying:
+    """Carries out the steps for one message."""
+
+    def __init__(self, case: Case, tools: Tools) -> None:
+        self._case = case
+        self._tools = tools
+        self._outcome = handled()
+        self._kept = False
+
+    async def all(self, steps: Sequence[Step]) -> Outcome:
+        """Do everything.  Raises MailError, StorageError, OSError of storing the message."""
+        steps = self._without_doubles(steps)
+        self._kept = any(isinstance(step.action, Keep) for step in steps)
+        for step in sorted(steps, key=lambda step: _TURN.get(type(step.action), 2)):
+            try:
+                await self._one(step)
+            except ActionFailed as error:
+                takes = step.action.delivers or isinstance(step.action, Reject)
+                if error.temporary and takes:
+                    self._case.say(step.action, error.text, failed=True)
+                    return temporary(error.text)
+                await self._failed(step, error, takes)
+        return self._outcome
+
+    def _without_doubles(self, steps: Sequence[Step]) -> Sequence[Step]:
+        """A fileinto into the mailbox where the message is kept anyway is the same as that."""
+        if not any(isinstance(step.action, Keep) for step in steps):
+            return steps
+        keeping = self._case.keep.mailbox.upper()
+        return [step for step in steps if not _is_fileinto(step.action, keeping)]
+
+    async def _one(self, step: Step) -> None:
+        case, tools = self._case, self._tools
+        match step.action:
+            case Keep():
+                self._outcome = await keep(case, step)
+            case FileInto():
+                self._outcome = await file_into(case, step)
+            case Redirect():
+                await redirect(case, step, tools)
+            case Pipe():
+                await pipe(case, step)
+            case Discard():
+                discard(case, step)
+            case Vacation():
+                await vacation(case, step, tools)
+            case Notify():
+                await notify(case, step, tools)
+            case Report():
+                await report(case, step, tools)
+            case Reject():
+                self._outcome = await reject(case, step, tools)
+
+    async def _failed(self, step: Step, error: ActionFailed, takes: bool) -> None:
+        action = step.action
+        if not (isinstance(action, Pipe) and action.attempt):
+            self._case.say(action, error.text, failed=True)
+        if takes and not self._kept:
+            implicit = Keep(script=action.script, line=action.line, implicit=True)
+            implicit.version = action.version
+            self._outcome = await keep(self._case, Step(implicit, step.result))
+            self._kept = True
+
+
+def _is_fileinto(action: Action, mailbox: str) -> bool:
+    return (
+        isinstance(action, FileInto)
+        and action.mailbox.upper() == mailbox
+        and not action.special_use
+        and not action.mailbox_id
+        and not action.flags
+    )

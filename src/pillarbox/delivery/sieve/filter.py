@@ -1,0 +1,123 @@
+"""Sieve for deliveries: from a message to what its user's scripts make of it.
+
+One `Filter` per process.  It holds what outlives a message: the places of recent users' scripts,
+the open dicts, the way out for mail.  A user without scripts costs a look for the link to the
+active one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from pillarbox.delivery.outcome import Outcome, temporary
+from pillarbox.delivery.sieve.actions.carrying import Carrying
+from pillarbox.delivery.sieve.actions.doing import Sender, Tools
+from pillarbox.delivery.sieve.answers import Answers
+from pillarbox.delivery.sieve.case import Case
+from pillarbox.delivery.sieve.execution import run_one, run_sequence
+from pillarbox.delivery.sieve.lists import Lists
+from pillarbox.delivery.sieve.memory import Dicts, Memory
+from pillarbox.delivery.sieve.sequence import at_delivery, of_type
+from pillarbox.delivery.sieve_storage.errors import ScriptRefused
+from pillarbox.delivery.sieve_storage.places import Places
+from pillarbox.drivers.dict.api import DictError
+from pillarbox.events.event import Scope
+from pillarbox.mailstore.user import MailUser
+from pillarbox.runtime.log import Log
+from pillarbox.settings.model import Settings
+from pillarbox.sieve.multiscript import Step, combine
+from pillarbox.sieve.result import Discard, Result
+
+KNOWN_USERS: Final = 1024
+
+
+class Filter:
+    """See the module; ``sender`` sends the mail that scripts write or send on."""
+
+    def __init__(self, log: Log, sender: Sender) -> None:
+        self._log = log
+        self._sender = sender
+        self._places: OrderedDict[str, tuple[MailUser, object, Settings, Places]] = OrderedDict()
+        self._dicts = Dicts()
+        self._busy: set[str] = set()
+
+    async def has_scripts(self, user: MailUser, settings: Settings, scope: Scope) -> bool:
+        """Whether any script may have to run for mail to this user.  Raises ScriptRefused."""
+        places = await self.places(user, settings)
+        if places.of("before") or places.of("after"):
+            return True
+        personal = places.personal()
+        storages = [*([] if personal is None else [personal]), *places.of("default")]
+        for storage in storages:
+            if await storage.active(scope) is not None:
+                return True
+        return False
+
+    async def deliver(self, case: Case) -> Outcome | None:
+        """Run the scripts and do what they say; None if there are none.
+
+        Raises MailError, StorageError, OSError of storing the message.
+        """
+        try:
+            places = await self.places(case.user, case.settings)
+            answers = self._answers(case, places)
+            results = await run_sequence(case, at_delivery(places, case.scope), answers)
+            if not results:
+                return None
+            steps = await self._steps(case, places, answers, results)
+        except ScriptRefused as error:
+            return temporary(error.text)
+        return await self.carry_out(case, steps, results)
+
+    async def carry_out(self, case: Case, steps: list[Step], results: list[Result]) -> Outcome:
+        """Do what was decided, and remember what the duplicate tests saw."""
+        memory, lists = self._tools_of(case)
+        tools = Tools(self._sender, memory, lists)
+        outcome = await Carrying(case, tools).all(steps)
+        try:
+            for result in results:
+                await memory.remember_seen(result.duplicates)
+        except DictError as error:
+            self._log.error(case.scope, f"sieve: duplicate test: {error}")
+        return outcome
+
+    async def places(self, user: MailUser, settings: Settings) -> Places:
+        """Where the user's scripts are."""
+        known = self._places.get(user.name)
+        if known is not None:
+            if known[0] is user and known[1] is user.fields and known[2] is settings:
+                self._places.move_to_end(user.name)
+                return known[3]
+            await self._places.pop(user.name)[3].close()
+        scope = Scope(None, ("sieve",), user=user.name)
+        places = Places(user.name, user.fields, settings, self._log, scope)
+        self._places[user.name] = (user, user.fields, settings, places)
+        if len(self._places) > KNOWN_USERS:
+            await self._places.popitem(last=False)[1][3].close()
+        return places
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        while self._places:
+            await self._places.popitem()[1][3].close()
+        await self._dicts.close()
+
+    def _tools_of(self, case: Case) -> tuple[Memory, Lists]:
+        user, settings = case.user, case.settings
+        return Memory(self._dicts, settings, user, self._busy), Lists(self._dicts, settings, user)
+
+    def _answers(self, case: Case, places: Places) -> Answers:
+        return Answers(case, places, *self._tools_of(case))
+
+    async def _steps(
+        self, case: Case, places: Places, answers: Answers, results: list[Result]
+    ) -> list[Step]:
+        """What is to be done; for a message that would be discarded, what `discard` scripts say."""
+        steps, _ = combine(results)
+        if all(isinstance(step.action, Discard) for step in steps):
+            async for opened in of_type(places, "discard", case.scope):
+                result = await run_one(case, opened, case.data, answers)
+                results.append(result)
+                steps += [Step(action, result) for action in result.actions]
+        return steps

@@ -1,0 +1,118 @@
+"""What is remembered between messages: who was answered, what was seen, what was sent on.
+
+Everything is a key with an expiry in a dict: the one that sieve_dict names, or else a file of the
+user's own.  Keys are digests, so nobody who reads the dict learns who wrote to whom, and any text
+can be one.
+
+Between looking and remembering others may look: `Memory.busy` has what this process is doing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from pillarbox.delivery.sieve_storage.places import user_values
+from pillarbox.drivers import registry
+from pillarbox.drivers.dict.api import Dict, DictError, Set
+from pillarbox.mailstore.user import MailUser
+from pillarbox.settings.model import DictBlockSettings, Settings
+from pillarbox.settings.variables import expand
+from pillarbox.sieve.result import DuplicateMark
+
+FILE: Final = "%{home}/.sieve-memory"
+OPEN_DICTS: Final = 64
+_OWN: Final = DictBlockSettings(driver="file", dict_file_path=FILE)
+
+
+class Dicts:
+    """The dicts of one process that are open, the most recently used ones."""
+
+    def __init__(self, most: int = OPEN_DICTS) -> None:
+        self._most = most
+        self._open: OrderedDict[tuple[str, str, str], Dict] = OrderedDict()
+
+    async def get(self, settings: Settings, block: str, user: MailUser) -> Dict:
+        """The dict of that block for a user; "" is the file in the user's home.
+
+        Raises DictError.
+        """
+        if block and block not in settings.dict:
+            raise DictError(f"there is no dict {block!r} in the settings")
+        chosen = settings.dict[block] if block else _OWN
+        driver = chosen.driver or block
+        try:
+            values = user_values(user.name, user.fields, settings)
+            path = expand(chosen.dict_file_path, values)
+            key = (block, driver, path)
+            found = self._open.get(key)
+            if found is None:
+                found = registry.load("dict", driver).make(chosen, path)
+                self._open[key] = found
+        except (ValueError, registry.UnknownDriver, registry.MissingRequirement) as error:
+            raise DictError(f"dict {block!r}: {error}") from error
+        self._open.move_to_end(key)
+        if len(self._open) > self._most:
+            await self._open.popitem(last=False)[1].close()
+        return found
+
+    async def close(self) -> None:
+        """Close them all."""
+        while self._open:
+            await self._open.popitem()[1].close()
+
+
+class Memory:
+    """The memory of one user; all methods raise DictError."""
+
+    def __init__(self, dicts: Dicts, settings: Settings, user: MailUser, busy: set[str]) -> None:
+        self._dicts = dicts
+        self._settings = settings
+        self._user = user
+        self._busy = busy
+
+    async def knows(self, kind: str, *what: str) -> bool:
+        """Whether this was remembered and has not expired."""
+        dictionary = await self._dict()
+        return await dictionary.get(self._key(kind, *what)) is not None
+
+    async def remember(self, seconds: int, kind: str, *what: str) -> None:
+        """Remember this for so long; durable on return."""
+        if seconds > 0:
+            dictionary = await self._dict()
+            await dictionary.commit([Set(self._key(kind, *what), b"1", seconds)])
+
+    async def remember_seen(self, marks: Sequence[DuplicateMark]) -> None:
+        """Remember what the duplicate tests of a run that ended well have seen."""
+        sets = [
+            Set(self._key("duplicate", mark.handle, mark.unique_id), b"1", mark.seconds)
+            for mark in marks
+            if mark.seconds > 0
+        ]
+        if sets:
+            dictionary = await self._dict()
+            await dictionary.commit(sets)
+
+    @contextmanager
+    def working(self, kind: str, *what: str) -> Iterator[bool]:
+        """While this is being done; False if it is being done for another message already."""
+        key = self._key(kind, *what)
+        if key in self._busy:
+            yield False
+            return
+        self._busy.add(key)
+        try:
+            yield True
+        finally:
+            self._busy.discard(key)
+
+    async def _dict(self) -> Dict:
+        return await self._dicts.get(self._settings, self._settings.sieve_dict, self._user)
+
+    def _key(self, kind: str, *what: str) -> str:
+        text = "\0".join((self._user.name, *what))
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"priv/sieve/{kind}/{digest}"
