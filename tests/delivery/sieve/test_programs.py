@@ -28,7 +28,6 @@ def bin_dir(world: World, tmp_path: Path) -> Path:
     folder.mkdir()
     for kind in ("pipe", "filter", "execute"):
         world.settings(**{f"sieve_{kind}_bin_dir": str(folder)})
-    world.settings(sieve_extensions=("+vnd.dovecot.pipe",) * 1)
     world.settings(
         sieve_extensions=("+vnd.dovecot.pipe", "+vnd.dovecot.filter", "+vnd.dovecot.execute")
     )
@@ -72,9 +71,8 @@ def test_too_slow_and_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     program(tmp_path, "much", "yes")
     with pytest.raises(ProgramError, match="more than 1000 bytes"):
         run(tmp_path, "much")
-    program(tmp_path, "errors", "yes >&2 | head -c 100000 >&2; exit 1")
     (tmp_path / "plain").write_text("no program")
-    with pytest.raises(ProgramError, match="Permission denied|Exec format"):
+    with pytest.raises(ProgramError, match="Permission denied"):
         run(tmp_path, "plain")
 
 

@@ -10,6 +10,9 @@ from pillarbox.wire.smtp.reply import Reply, reply
 HELP: Final = reply(214, "2.0.0", "See RFC 2033")
 VRFY: Final = reply(252, "2.3.3", "Try RCPT instead")
 
+MOST_TEXT: Final = 400  # of a reply line, which may have 512 octets (RFC 5321 section 4.5.3.1.5)
+MOST_LINES: Final = 50
+
 
 def saved(address: Address, transaction_id: str) -> Reply:
     """The message is on disk."""
@@ -24,6 +27,14 @@ def unknown_user(address: Address) -> Reply:
 def temporary(address: Address) -> Reply:
     """Something is broken here."""
     return reply(451, "4.3.0", f"<{address}> Temporary internal error")
+
+
+def rejected(address: Address, reason: str) -> Reply:
+    """A script of the user's refuses the message; its reason is told line by line."""
+    first, *others = [line for line in reason.splitlines() if line.strip()] or ["Rejected"]
+    ascii_lines = [line.encode("ascii", "replace").decode()[:MOST_TEXT] for line in others]
+    text = first.encode("ascii", "replace").decode()[:MOST_TEXT]
+    return reply(550, "5.7.1", f"<{address}> {text}", *ascii_lines[:MOST_LINES])
 
 
 def over_quota(address: Address, text: str, later: bool) -> Reply:

@@ -97,6 +97,8 @@ def _reply(
 ) -> Reply:
     if outcome.kind is Kind.STORED:
         return replies.saved(recipient.address, transaction.id)
+    if outcome.kind is Kind.REFUSED:
+        return replies.rejected(recipient.address, outcome.text)
     if outcome.kind is Kind.OVER_QUOTA:
         later = backend.settings.quota_full_tempfail
         return replies.over_quota(recipient.address, outcome.text, later)

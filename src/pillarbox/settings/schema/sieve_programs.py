@@ -10,7 +10,6 @@ from pillarbox.settings.schema.base import SECOND, Doc
 from pillarbox.settings.schema.sieve_script import SieveScriptsSettings
 
 LineEnd = Literal["crlf", "lf"]
-Cause = Literal["append", "copy", "flag"]
 
 
 class ImapSieveSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +21,9 @@ class ImapSieveSettings(msgspec.Struct, frozen=True, kw_only=True):
     source_mailbox: Annotated[
         str, Doc("copy: only mail from mailboxes of this name; `*` and `?` match.")
     ] = "*"
-    causes: Annotated[tuple[Cause, ...], Doc("What makes it run.")] = ("append", "copy", "flag")
+    causes: Annotated[
+        tuple[str, ...], Doc("What makes it run: `append`, `copy` (and moves), `flag`.")
+    ] = ("append", "copy")
     before: Annotated[
         str, Doc("Name of the `sieve_script` block that runs before the mailbox's own script.")
     ] = ""
