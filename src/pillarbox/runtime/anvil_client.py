@@ -1,4 +1,4 @@
-"""Counting connections over all processes: the client of the anvil service.
+"""Counting connections and wrong passwords over all processes: the client of the anvil service.
 
 `AnvilClient.connect` asks for one more connection of a user from an address and gets yes or no in
 one atomic step; `disconnect` gives it back.  Whatever this process registered is released by anvil
@@ -57,14 +57,36 @@ class Who(msgspec.Struct, tag="who", frozen=True):
     user: str | None = None
 
 
-Request = Connect | Disconnect | Who
+class Failures(msgspec.Struct, tag="failures", frozen=True):
+    """How often did logins under these keys fail in the last ``expire`` seconds?"""
+
+    keys: list[str]
+    expire: float
+
+
+class Failed(msgspec.Struct, tag="failed", frozen=True):
+    """A login under these keys failed; the same checksum again counts once."""
+
+    keys: list[str]
+    checksum: bytes
+    expire: float
+
+
+class Forgive(msgspec.Struct, tag="forgive", frozen=True):
+    """Forget the failures under these keys."""
+
+    keys: list[str]
+
+
+Request = Connect | Disconnect | Who | Failures | Failed | Forgive
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``ok`` False: over the limit.  ``sessions`` answers Who."""
+    """``ok`` False: over the limit.  ``sessions`` answers Who, ``failures`` Failures."""
 
     ok: bool = True
     sessions: list[AnvilSession] = []
+    failures: int = 0
 
 
 class AnvilClient:
@@ -116,14 +138,35 @@ class AnvilClient:
     def disconnect(self, session: str) -> None:
         """A session ended; harmless if it was never counted."""
         if self._sessions.pop(session, None) is not None and self._writer is not None:
-            self._waiting.append(None)
-            self._writer.write(encode_frame(Disconnect(session)))
+            self._tell(Disconnect(session))
 
     async def who(self, user: str | None = None) -> list[AnvilSession]:
         """All counted sessions, or those of one user.  Raises ConnectionError, TimeoutError."""
         self.start()
         await self._attempted.wait()
         return (await self._ask(Who(user))).sessions
+
+    async def failures(self, keys: list[str], expire: float) -> int:
+        """The most failed logins under one of these keys; 0 also while anvil cannot be reached."""
+        self.start()
+        await self._attempted.wait()
+        try:
+            return (await self._ask(Failures(keys, expire))).failures
+        except (ConnectionError, TimeoutError):
+            return 0
+
+    def failed(self, keys: list[str], checksum: bytes, expire: float) -> None:
+        """A login under these keys failed."""
+        self._tell(Failed(keys, checksum, expire))
+
+    def forgive(self, keys: list[str]) -> None:
+        """A login proved that these keys are no guesser's."""
+        self._tell(Forgive(keys))
+
+    def _tell(self, request: Request) -> None:
+        if self._writer is not None:
+            self._waiting.append(None)
+            self._writer.write(encode_frame(request))
 
     async def _ask(self, request: Request) -> Answer:
         writer = self._writer

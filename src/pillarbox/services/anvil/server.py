@@ -16,12 +16,16 @@ from pillarbox.runtime.anvil_client import (
     AnvilSession,
     Connect,
     Disconnect,
+    Failed,
+    Failures,
+    Forgive,
     Request,
 )
 from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.frames import FrameReader, FrameTooLong, encode_frame
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.anvil.counter import Counter
+from pillarbox.services.anvil.penalties import Penalties
 
 MAX_REQUEST = 64 * 1024
 _OK = encode_frame(Answer())
@@ -31,11 +35,14 @@ _LIMIT = encode_frame(Answer(ok=False))
 class AnvilConnection(Connection):
     """The owner of the sessions that its process registered."""
 
-    __slots__ = ("_counter", "_reader")
+    __slots__ = ("_counter", "_penalties", "_reader")
 
-    def __init__(self, ctx: ServiceContext, listener: BoundListener, counter: Counter) -> None:
+    def __init__(
+        self, ctx: ServiceContext, listener: BoundListener, counter: Counter, penalties: Penalties
+    ) -> None:
         super().__init__(ctx, listener)
         self._counter = counter
+        self._penalties = penalties
         self._reader: FrameReader[Request] = FrameReader(cast(type[Request], Request), MAX_REQUEST)
 
     def received(self, data: bytes) -> None:
@@ -63,9 +70,23 @@ class AnvilConnection(Connection):
         elif isinstance(request, Disconnect):
             self._counter.disconnect(self, request.session)
             self.send(_OK)
+        elif isinstance(request, Failures | Failed | Forgive):
+            self._penalise(request)
         else:
             found = list(self._counter.sessions(request.user))
             self.send(encode_frame(Answer(sessions=found)))
+
+    def _penalise(self, request: Failures | Failed | Forgive) -> None:
+        now = time.monotonic()
+        if isinstance(request, Failures):
+            count = self._penalties.failures(request.keys, now, request.expire)
+            self.send(encode_frame(Answer(failures=count)))
+            return
+        if isinstance(request, Failed):
+            self._penalties.failed(request.keys, request.checksum, now, request.expire)
+        else:
+            self._penalties.forgive(request.keys)
+        self.send(_OK)
 
     def shutting_down(self) -> None:
         """Anvil stops last of all who use it: just go."""

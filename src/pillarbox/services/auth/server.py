@@ -21,8 +21,11 @@ from typing import TYPE_CHECKING
 
 from pillarbox.auth import authenticator as factory
 from pillarbox.auth.authenticator import AuthConfigError, Authenticator
+from pillarbox.auth.guard import Guard
+from pillarbox.auth.penalty import Penalty
 from pillarbox.auth.request import Request
 from pillarbox.runtime.acceptor import Acceptor
+from pillarbox.runtime.anvil_client import AnvilClient
 from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.auth.client import ClientConnection
@@ -71,7 +74,8 @@ class AuthServer:
     def __init__(self, ctx: ServiceContext) -> None:
         self.ctx = ctx
         self._salt_secret = os.urandom(32)
-        self._current = factory.make(ctx.settings, ctx.log, self._salt_secret)
+        self._anvil = AnvilClient(ctx.base_dir / "anvil", ctx.log, ctx.scope)
+        self._current = self._made(ctx.settings)
         self._uses: dict[Authenticator, int] = {self._current: 0}
         self._logins: dict[tuple[int, str], ClientConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,6 +97,7 @@ class AuthServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for authenticator in self._uses:
             await authenticator.close()
+        await self._anvil.close()
 
     @property
     def authenticator(self) -> Authenticator:
@@ -130,9 +135,22 @@ class AuthServer:
             return MasterConnection(self, listener)
         return ClientConnection(self, listener, self._connections, kind == "login")
 
+    def _made(self, settings: Settings) -> Authenticator:
+        guards: list[Guard] = []
+        if settings.auth_penalty_max_delay > 0:
+            guards.append(
+                Penalty(
+                    self._anvil,
+                    self._salt_secret,
+                    settings.auth_penalty_max_delay,
+                    settings.auth_penalty_expire,
+                )
+            )
+        return factory.make(settings, self.ctx.log, self._salt_secret, guards)
+
     def _reload(self, settings: Settings) -> None:
         try:
-            new = factory.make(settings, self.ctx.log, self._salt_secret)
+            new = self._made(settings)
         except AuthConfigError as error:
             self.ctx.log.error(self.ctx.scope, f"Reload: {error}; the old settings stay in force")
             return
