@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from database_servers import MariaDb, Postgres
+from directory_server import Slapd
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +23,11 @@ def postgres() -> Iterator[Postgres]:
 def mariadb() -> Iterator[MariaDb]:
     """A running MariaDB."""
     with MariaDb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def slapd() -> Iterator[Slapd]:
+    """A running LDAP server."""
+    with Slapd() as server:
         yield server

@@ -302,7 +302,8 @@ class TestPgsqlServer(ServerTests):
     def test_a_server_that_cannot_be_written_is_passed_over(self) -> None:
         self.postgres.sql("DROP DATABASE IF EXISTS standby")
         self.postgres.sql("CREATE DATABASE standby OWNER mail")
-        self.postgres.sql("ALTER ROLE mail IN DATABASE standby SET default_transaction_read_only = on")
+        only = "default_transaction_read_only"
+        self.postgres.sql(f"ALTER ROLE mail IN DATABASE standby SET {only} = on")
         database = self.make(pgsql_host=(str(self.postgres.folder), self.tcp()))
         real = database.open_link
 

@@ -12,14 +12,14 @@ from typing import Annotated, Literal
 import msgspec
 
 from pillarbox.settings.schema.base import Doc
-from pillarbox.settings.schema.sql import SqlBlock
+from pillarbox.settings.schema.ldap import LdapPassdbBlock, LdapUserdbBlock
 
 Result = Literal[
     "return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail", "next"
 ]
 
 
-class PassdbSettings(SqlBlock, frozen=True, kw_only=True):
+class PassdbSettings(LdapPassdbBlock, frozen=True, kw_only=True):
     """One password database."""
 
     driver: Annotated[str, Doc("`passwd-file`, `sql` or `static`; empty: the block's name.")] = ""
@@ -66,7 +66,7 @@ class PassdbSettings(SqlBlock, frozen=True, kw_only=True):
     use_cache: Annotated[bool, Doc("Keep this database's answers in the auth cache.")] = True
 
 
-class UserdbSettings(SqlBlock, frozen=True, kw_only=True):
+class UserdbSettings(LdapUserdbBlock, frozen=True, kw_only=True):
     """One user database."""
 
     driver: Annotated[
