@@ -294,6 +294,9 @@ class Attempt:
             return self._reject(
                 "login disabled", "login_disabled", reason=reason, referral=referral
             )
+        refusal = await self._confirm()
+        if refusal is not None:
+            return refusal
         request.authenticated = True
         admitted = Admitted(self._client_fields(), outcome.data)
         if outcome.data is not None and not request.params.final_resp_ok:
@@ -301,6 +304,16 @@ class Attempt:
             return Challenge(outcome.data)
         self._finish(success=True)
         return admitted
+
+    async def _confirm(self) -> Rejected | None:
+        """Whether the guards let in who has proven itself."""
+        assert self._leaves is not None
+        for guard in self._auth.guards:
+            leave = await guard.confirm(self.request, self._password)
+            if leave.refused:
+                self._leaves.insert(0, leave)
+                return self._reject("refused by policy", reason=leave.message)
+        return None
 
     async def _become(self, known: Outcome) -> Rejected | None:
         """Let a master go on as the other user, if the settings want that one to be known."""
@@ -401,7 +414,11 @@ class Attempt:
             for guard in self._auth.guards:
                 self._auth.spawn(
                     guard.after(
-                        self.request, success=success, refused=refused, password=self._password
+                        self.request,
+                        success=success,
+                        refused=refused,
+                        password=self._password,
+                        result=None if self._outcome is None else self._outcome.result,
                     )
                 )
 

@@ -17,6 +17,7 @@ from pillarbox.auth.guard import Guard
 from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.passdbs import Outcome as PassdbOutcome
 from pillarbox.auth.passdbs import PassdbBlock, PassdbChain
+from pillarbox.auth.policy import PolicyGuard
 from pillarbox.auth.rehash import Rehasher
 from pillarbox.auth.request import Request
 from pillarbox.auth.schemes import SCRAM_ITERATIONS
@@ -157,7 +158,7 @@ def make(
         hasher,
         log,
         salt_secret,
-        guards=list(guards),
+        guards=[*guards, *_policy(settings, log)],
     )
     if settings.auth_rehash_on_login:
         passdbs.rehasher = Rehasher(
@@ -168,6 +169,15 @@ def make(
             lambda user: made.flush_cache((user,)),
         )
     return made
+
+
+def _policy(settings: Settings, log: Log) -> list[Guard]:
+    if not settings.auth_policy_server_url:
+        return []
+    try:
+        return [PolicyGuard(settings, log)]
+    except ValueError as error:
+        raise AuthConfigError(str(error)) from error
 
 
 def _mechanisms(settings: Settings) -> dict[str, Mechanism]:

@@ -1,8 +1,8 @@
 """Guards: who must be asked before a login is tried, and told how it ended.
 
 A guard may refuse a login or slow it down (`Leave`) once the user is named and before any database
-is asked; afterwards it hears the outcome.  A guard that cannot find out lets everybody in: it is
-there to stop guessing, not to stop mail.
+is asked, and refuse it once more when the user has proven itself; afterwards it hears the outcome.
+A guard that cannot find out lets everybody in: it is there to stop guessing, not to stop mail.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pillarbox.auth.passdbs import Result
 from pillarbox.auth.request import Request
 
 PolicyResult = Literal["ok", "delayed", "refused"]
@@ -31,15 +32,24 @@ class Leave:
 
 
 class Guard(Protocol):
-    """One guard; neither method raises."""
+    """One guard; no method raises."""
 
     async def before(self, request: Request, password: str | None) -> Leave:
         """May this login be tried?  ``password`` is None where the mechanism does not send it."""
 
+    async def confirm(self, request: Request, password: str | None) -> Leave:
+        """May a user who has proven itself be let in?  Delays do not count here."""
+
     async def after(
-        self, request: Request, *, success: bool, refused: bool, password: str | None
+        self,
+        request: Request,
+        *,
+        success: bool,
+        refused: bool,
+        password: str | None,
+        result: Result | None,
     ) -> None:
-        """The login is over; ``refused``: a guard did not let it be tried."""
+        """The login is over; ``refused``: by a guard; ``result``: what the passdbs said."""
 
     async def close(self) -> None:
         """Nobody asks any more."""
@@ -58,4 +68,4 @@ def together(leaves: Iterable[Leave]) -> Leave:
 
 def policy_delay(leaves: Iterable[Leave]) -> int | None:
     """The delay that a policy check asked for, in seconds; None where there was none."""
-    return next((int(leave.delay) for leave in leaves if leave.result is not None), None)
+    return max((int(leave.delay) for leave in leaves if leave.result is not None), default=None)

@@ -26,12 +26,14 @@ from pillarbox.settings.model import (
     Settings,
     UserdbSettings,
 )
+from pillarbox.settings.nameservers import server_address
 from pillarbox.settings.positions import Path as KeyPath
+from pillarbox.settings.script_places import script_findings
 from pillarbox.settings.tls_files import tls_findings
 from pillarbox.settings.variables import VariableError, expand
 
 MECHANISMS: Final = frozenset({"plain", "login", "scram-sha-1", "scram-sha-256"})
-PROTOCOLS: Final = frozenset({"imap", "lmtp", "pop3"})
+PROTOCOLS: Final = frozenset({"imap", "lmtp", "pop3", "sieve"})
 
 POP3_LOGOUT_VARIABLES: Final = (
     "input",
@@ -52,7 +54,7 @@ _FLAG: Final = re.compile(
 )
 _METRIC_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_SOCKET_PATH: Final = 107
-_LONGEST_SOCKET_NAME: Final = len("/imap/1000")
+_LONGEST_SOCKET_NAME: Final = len("/managesieve/1000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ def check(settings: Settings) -> list[Finding]:
         *_names(settings),
         *_root(settings),
         *_networks(settings),
+        *_asked_services(settings),
         *_listeners(settings),
         *tls_findings(settings, Finding),
+        *script_findings(settings, Finding),
         *_databases(settings),
         *_templates(settings),
         *_metrics(settings),
@@ -150,6 +154,18 @@ def _group_exists(name: str) -> bool:
         return name.isdecimal() or bool(grp.getgrnam(name))
     except KeyError:
         return False
+
+
+def _asked_services(settings: Settings) -> Iterator[Finding]:
+    """Name servers and the policy server."""
+    for text in settings.dns_nameservers:
+        try:
+            server_address(text)
+        except ValueError:
+            yield Finding(("dns_nameservers",), f"{text!r} is no address of a name server")
+    if settings.auth_policy_server_url and not settings.auth_policy_hash_nonce:
+        text = "auth_policy_server_url needs auth_policy_hash_nonce"
+        yield Finding(("auth_policy_server_url",), text)
 
 
 def _networks(settings: Settings) -> Iterator[Finding]:
@@ -238,6 +254,7 @@ def _templates(settings: Settings) -> Iterator[Finding]:
         "login_greeting": {"hostname": "host"},
         "pop3_uidl_format": {"uid": "1", "uidvalidity": "1", "guid": "0" * 32},
         "pop3_logout_format": dict.fromkeys(POP3_LOGOUT_VARIABLES, "0"),
+        "managesieve_logout_format": {"input": "0", "output": "0"},
     }
     for name, values in known.items():
         try:

@@ -13,7 +13,7 @@ from nameserver import NameServer, name_server
 from pillarbox.services.dns_worker import resolver
 from pillarbox.services.dns_worker.answer import Answer
 from pillarbox.services.dns_worker.lookups import Lookups
-from pillarbox.services.dns_worker.resolver import Resolver, server_address
+from pillarbox.services.dns_worker.resolver import Resolver
 from pillarbox.settings.model import Settings
 
 RECORDS = {
@@ -184,23 +184,3 @@ def test_new_settings_forget() -> None:
             assert not cached
 
     drive(work)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("192.0.2.1", ("192.0.2.1", 53)),
-        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
-        ("2001:db8::1", ("2001:db8::1", 53)),
-        ("[2001:db8::1]", ("2001:db8::1", 53)),
-        ("[2001:db8::1]:54", ("2001:db8::1", 54)),
-    ],
-)
-def test_server_addresses(text: str, expected: tuple[str, int]) -> None:
-    assert server_address(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "ns.test", "192.0.2.1:x", "[::1]x"])
-def test_no_server_addresses(text: str) -> None:
-    with pytest.raises(ValueError):
-        server_address(text)

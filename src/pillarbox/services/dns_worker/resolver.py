@@ -10,7 +10,6 @@ A name with a dot in it is taken as it is; the search list of resolv.conf is for
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -24,8 +23,8 @@ import dns.resolver
 import dns.reversename
 
 from pillarbox.services.dns_worker.answer import Answer
+from pillarbox.settings.nameservers import DNS_PORT, server_address
 
-DNS_PORT: Final = 53
 PARTIAL_TTL: Final = 5.0
 NO_SERVERS: Final = Answer(error="no name server is known", code="SERVFAIL")
 INVALID: Final = Answer(error="not a host name", code="INVALID")
@@ -90,21 +89,6 @@ class Resolver:
         if answer.rrset is None:
             return Answer(ttl=ttl, error="the name has no such record", code="NODATA")
         return Answer(tuple(str(record).rstrip(".") for record in answer.rrset), ttl)
-
-
-def server_address(text: str) -> tuple[str, int]:
-    """Address and port of ``192.0.2.1``, ``192.0.2.1:53``, ``2001:db8::1`` or ``[...]:53``.
-
-    Raises ValueError.
-    """
-    if text.startswith("["):
-        address, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
-    else:
-        address, port = text, ""
-    return str(ipaddress.ip_address(address)), int(port) if port else DNS_PORT
 
 
 def _nxdomain_ttl(error: dns.resolver.NXDOMAIN) -> float:
