@@ -40,11 +40,20 @@ _KEYWORD: Final = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]+\Z")
 
 
 class InternalFlags:
-    """The internal variable of one run."""
+    """The internal variable of one run; it begins as the flags of the message."""
 
     def __init__(self) -> None:
         self.flags: list[str] = []
+        self.begun = False
         self.touched = False
+
+
+def _internal(run: Run) -> InternalFlags:
+    state = run.state(InternalFlags)
+    if not state.begun:
+        state.begun = True
+        state.flags = list(run.environment.flags)
+    return state
 
 
 def is_flag(flag: str) -> bool:
@@ -72,7 +81,7 @@ def _change(run: Run, node: Node, name: str) -> None:
         after = _CHANGES[name](before, flags)
         run.variables(variable)[variable] = " ".join(after)[: run.limits.variable_length]
         return
-    state = run.state(InternalFlags)
+    state = _internal(run)
     if not state.touched:
         state.touched = True
         run.on_add(_with_internal)
@@ -99,11 +108,11 @@ _CHANGES: Final = {
 
 def _with_internal(run: Run, action: Action) -> None:
     if isinstance(action, (Keep, FileInto)) and action.flags is None:
-        action.flags = tuple(run.state(InternalFlags).flags)
+        action.flags = tuple(_internal(run).flags)
 
 
 def _finally(run: Run) -> None:
-    run.result.flags = tuple(run.state(InternalFlags).flags)
+    run.result.flags = tuple(_internal(run).flags)
 
 
 def _set(run: Run, node: Node) -> None:
@@ -158,7 +167,7 @@ def _has(run: Run, node: Node) -> Asking[bool]:
         names = [(name.constant or "").lower() for name in node.texts("variables")]
         values = parse_flags(None, [run.variables(name).get(name, "") for name in names])
     else:
-        values = run.state(InternalFlags).flags
+        values = _internal(run).flags
     keys = run.texts(node.texts("keys"))
     assert node.matching is not None
     if node.matching.type.name == "is":
