@@ -86,7 +86,7 @@ class Outcome:
     """The chain's answer: accepted, or the result of the last database that mattered.
 
     ``secret`` is what `PassdbChain.fetch` was to make of the stored password; ``goes_on`` is
-    said of an acceptance after which the settings want further databases to be asked.
+    said of a master if the settings want it to be known whom it wants to become.
     """
 
     result: Result
@@ -185,7 +185,6 @@ class PassdbChain:
         broken = False
         last: Result = "user_unknown"
         secret: Any = None
-        effect = EFFECTS["continue"]
         for block in self.blocks:
             if block.settings.master != master or not _applies(block.settings, request, standing):
                 continue
@@ -201,11 +200,13 @@ class PassdbChain:
                 last = answer.result
             broken = broken or answer.result == "internal_failure"
             effect = _effect(block.settings, answer.result)
+            if master and answer.result == "ok" and effect.sets is not False:
+                return Outcome("ok", secret, goes_on=not effect.ends)
             standing = standing if effect.sets is None else effect.sets
             if effect.ends:
                 break
         if standing:
-            return Outcome("ok", secret, goes_on=not effect.ends)
+            return Outcome("ok", secret)
         if last in ("user_disabled", "pass_expired"):
             return Outcome(last, secret)
         if broken:

@@ -37,7 +37,7 @@ _NEEDED: Final = ("username", "nonce", "cnonce", "nc", "digest-uri", "response")
 
 
 def parse(message: bytes) -> dict[str, bytes] | None:
-    """The directives of a message, the last of each name; None for what is not the grammar."""
+    """The directives of a message, of realms the first; None for what is not the grammar."""
     if len(message) > MAX_MESSAGE:
         return None
     found: dict[str, bytes] = {}
@@ -49,7 +49,8 @@ def parse(message: bytes) -> dict[str, bytes] | None:
         name = pair[1].decode().lower()
         if name in found and name != "realm":
             return None
-        found[name] = pair[3] if pair[2] is None else _ESCAPED.sub(rb"\1", pair[2])
+        value = pair[3] if pair[2] is None else _ESCAPED.sub(rb"\1", pair[2])
+        found.setdefault(name, value)
         at = pair.end()
     return found
 
