@@ -95,9 +95,11 @@ class Attempt:
             return outcome
         if is_proxied(outcome.fields):
             self.waiting_for = "proxy_dest_connect_failed"
+            self._client.listen_ahead()
             proxied = await Proxying(self._client, self._tag, outcome).run()
             if not isinstance(proxied, Here):
                 return proxied
+            self._client.pause_reading()
         return await self._hand_over(outcome)
 
     async def _authenticate(self) -> Success | Verdict:

@@ -25,6 +25,7 @@ from pillarbox.events.event import Scope
 from pillarbox.runtime.connection import OPEN, Connection
 from pillarbox.runtime.login.attempt import Attempt
 from pillarbox.runtime.login.log_text import describe_abort
+from pillarbox.runtime.login.origin import changes
 from pillarbox.runtime.login.proxy.session import Proxied
 from pillarbox.runtime.login.server import LoginServer
 from pillarbox.runtime.login.verdict import (
@@ -39,10 +40,13 @@ from pillarbox.runtime.peer import Peer
 from pillarbox.runtime.service import BoundListener
 from pillarbox.runtime.session_id import new_session_id
 from pillarbox.wire.haproxy.header import ProxyHeader
-from pillarbox.wire.proxy.dialogue import LoggedIn
+from pillarbox.wire.proxy.dialogue import LoggedIn, Origin
 
 UNTRUSTED: Final = "certificate verify failed"
 """What OpenSSL says of a client certificate that no known authority stands for."""
+
+MAX_AHEAD: Final = 64 * 1024
+"""How much is read from a client ahead of the answer to its login."""
 
 MAX_PROXIES: Final = 5
 """Proxies that a session may pass, if no proxy before us has counted already."""
@@ -59,6 +63,7 @@ class LoginConnection(Connection):
     """One client that has not logged in yet, or that this process relays."""
 
     __slots__ = (
+        "_ahead",
         "_attempt",
         "_bad",
         "_commands",
@@ -99,6 +104,7 @@ class LoginConnection(Connection):
         self.proxied_session: Proxied | None = None
         self.proxy_ttl = MAX_PROXIES
         self.forwarded_fields: dict[str, str] = {}
+        self._ahead = 0
         self._bad = 0
         self._commands = 0
         self._attempt: Attempt | None = None
@@ -177,8 +183,12 @@ class LoginConnection(Connection):
         self.feed(data)
         if self._sasl is not None:
             self._sasl_line(self._sasl)
-        else:
+        elif self.idle:
             self.work()
+        else:
+            self._ahead += len(data)
+            if self._ahead > MAX_AHEAD:
+                self.pause_reading()
 
     def expired(self) -> None:
         """login_timeout is over."""
@@ -222,13 +232,21 @@ class LoginConnection(Connection):
         if self._bad >= self.server.settings.login_max_bad_commands:
             self.bye("Too many invalid commands (login_max_bad_commands).")
 
-    def begin(self, tag: bytes, mechanism: str, initial: bytes | None, in_clear: bool) -> None:
+    def begin(
+        self,
+        tag: bytes,
+        mechanism: str,
+        initial: bytes | None,
+        in_clear: bool,
+        private: bool = False,
+    ) -> None:
         """Start an attempt to log in, unless it must be refused at once.
 
-        ``in_clear``: the command itself carries a password.
+        ``in_clear``: the command itself carries a password; ``private``: the command has a
+        mechanism of its own, which is not for SASL.
         """
         self.mechanism = mechanism
-        verdict = self._refusal(mechanism, in_clear)
+        verdict = self._refusal(mechanism, in_clear, private)
         if verdict is not None:
             self.refuse(tag, verdict)
             return
@@ -237,7 +255,7 @@ class LoginConnection(Connection):
         self._attempt = Attempt(self, tag, mechanism, initial)
         self._attempt.start()
 
-    def _refusal(self, mechanism: str, in_clear: bool) -> Verdict | None:
+    def _refusal(self, mechanism: str, in_clear: bool, private: bool) -> Verdict | None:
         settings = self.server.settings
         if not self.secured and settings.ssl == "required":
             return TLS_FIRST
@@ -247,7 +265,10 @@ class LoginConnection(Connection):
         in_clear = in_clear or (properties is not None and "plaintext" in properties)
         if in_clear and not self.server.policy.cleartext_allowed(self.secured):
             return CLEARTEXT
-        if properties is None and self.server.auth.ready:
+        unusable = not self.server.policy.usable(mechanism, self.tls is not None)
+        if properties is not None and "private" in properties and not private:
+            unusable = True
+        if unusable and self.server.auth.ready:
             return NO_ANONYMOUS if mechanism == "ANONYMOUS" else INVALID_MECHANISM
         return None
 
@@ -272,6 +293,21 @@ class LoginConnection(Connection):
             return True
         return self.server.is_trusted(remote)
 
+    def take_origin(self, origin: Origin) -> None:
+        """A trusted client says whom it acts for: the session goes by that from now on."""
+        self.scope.set(**changes(origin, self.scope))
+        self.session = origin.session or self.session
+        self.forwarded_fields = dict(origin.forward)
+        if origin.ttl is not None:
+            self.proxy_ttl = min(origin.ttl, self.proxy_ttl)
+        self.secured = self.is_secured()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the client may say whom it acts for."""
+        remote = self.scope.get("real_remote_ip") or self.scope.get("remote_ip")
+        return self.server.is_trusted(str(remote) if remote is not None else None)
+
     # What an attempt uses.
 
     @property
@@ -291,6 +327,11 @@ class LoginConnection(Connection):
             self.bye("Too many failed authentications (login_max_auth_attempts).")
         elif not verdict.attempt:
             self.count_bad()
+
+    def listen_ahead(self) -> None:
+        """Read while an attempt takes its time: only so is it seen that the client leaves."""
+        self._ahead = 0
+        self.resume_reading()
 
     def go_on(self) -> None:
         """The attempt is over without a login: read commands again."""

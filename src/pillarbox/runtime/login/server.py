@@ -34,22 +34,27 @@ FIRST_AUTH_TIMEOUT: Final = 30.0
 class LoginServer:
     """What the connections of this process share.
 
-    ``protocol`` is the name of the protocol, which is also that of the workers' service;
-    ``proxy_protocol`` how servers of it are logged in at, if a proxy can do that.
+    ``protocol`` is the name of the protocol, ``service`` that of the workers' service if it has
+    another; ``proxy_protocol`` how servers of it are logged in at, if a proxy can do that.
     """
 
     proxy_protocol: ProxyProtocol | None = None
 
     def __init__(
-        self, ctx: ServiceContext, protocol: str, routing: Literal["user", "round-robin"]
+        self,
+        ctx: ServiceContext,
+        protocol: str,
+        routing: Literal["user", "round-robin"],
+        service: str = "",
     ) -> None:
+        service = service or protocol
         settings = ctx.settings
         self.ctx = ctx
         self.settings = settings
         self.protocol = protocol
         self.auth = AuthClient(ctx.base_dir / settings.login_socket_path, protocol)
         self.workers = HandoffClient()
-        self.router = Router(ctx.base_dir, protocol, max(1, ctx.peers.get(protocol, 1)), routing)
+        self.router = Router(ctx.base_dir, service, max(1, ctx.peers.get(service, 1)), routing)
         self.tls: TlsContexts | None = tls_contexts(settings)
         self.policy = Policy(settings, self.auth)
         self.text = LoginText(settings.login_log_format_elements)

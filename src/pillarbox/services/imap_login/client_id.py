@@ -13,11 +13,13 @@ import ipaddress
 import re
 
 import pillarbox
-from pillarbox.events.event import Scope, ScopeValue
 from pillarbox.wire.imap.id import IdParams
 from pillarbox.wire.imap.response import nstring
+from pillarbox.wire.proxy.dialogue import Origin
+from pillarbox.wire.proxy.xclient import MAX_TTL
 
 _KNOWN = {"name": "Pillarbox", "version": getattr(pillarbox, "__version__", "")}
+_FORWARD = "x-forward-"
 _SESSION = re.compile(r"[A-Za-z0-9+/=_.@-]{1,64}")
 
 
@@ -42,39 +44,30 @@ def own_parameters(parameters: dict[str, str]) -> bytes:
     return b"(%b)" % b" ".join(pairs) if pairs else b"NIL"
 
 
-def forwarded(params: dict[str, str | None], scope: Scope) -> dict[str, ScopeValue]:
-    """The scope fields that a trusted client's parameters change; what is ill-formed is ignored."""
+def origin(params: dict[str, str | None]) -> Origin:
+    """Whom a trusted client says it acts for; what is ill-formed is ignored."""
     given = {name.lower(): value for name, value in params.items() if value}
-    changed: dict[str, ScopeValue] = {}
-    for end, prefix in (("remote", "x-originating"), ("local", "x-connected")):
-        address = _address(given.get(f"{prefix}-ip"))
-        if address is not None:
-            changed[f"{end}_ip"] = address
-            changed[f"real_{end}_ip"] = scope.get(f"real_{end}_ip") or scope.get(f"{end}_ip")
-            changed[f"real_{end}_port"] = scope.get(f"real_{end}_port") or scope.get(f"{end}_port")
-        port = given.get(f"{prefix}-port", "") or ""
-        if port.isdigit() and 0 < int(port) < 65536:
-            changed[f"{end}_port"] = int(port)
     session = given.get("x-session-id") or ""
-    if _SESSION.fullmatch(session):
-        changed["session"] = session
-    return changed
-
-
-def proxies_left(params: dict[str, str | None], otherwise: int) -> int:
-    """How many more proxies the session may pass."""
-    text = next((v for n, v in params.items() if n.lower() == "x-proxy-ttl"), None) or ""
-    return min(int(text), otherwise) if text.isascii() and text.isdigit() else otherwise
-
-
-def forwarded_fields(params: dict[str, str | None]) -> dict[str, str]:
-    """What ``x-forward-<name>`` parameters say, by name."""
-    prefix = "x-forward-"
-    return {
-        name[len(prefix) :].lower(): value
-        for name, value in params.items()
-        if value is not None and name.lower().startswith(prefix) and len(name) > len(prefix)
+    forward = {
+        name.removeprefix(_FORWARD): value
+        for name, value in given.items()
+        if name.startswith(_FORWARD) and value is not None and len(name) > len(_FORWARD)
     }
+    return Origin(
+        remote_ip=_address(given.get("x-originating-ip")),
+        remote_port=_number(given.get("x-originating-port"), 65535),
+        local_ip=_address(given.get("x-connected-ip")),
+        local_port=_number(given.get("x-connected-port"), 65535),
+        session=session if _SESSION.fullmatch(session) else "",
+        ttl=_number(given.get("x-proxy-ttl"), MAX_TTL),
+        forward=forward,
+    )
+
+
+def _number(text: str | None, highest: int) -> int | None:
+    if not text or not (text.isascii() and text.isdigit()) or len(text) > 5:
+        return None
+    return int(text) if int(text) <= highest else None
 
 
 def _address(text: str | None) -> str | None:

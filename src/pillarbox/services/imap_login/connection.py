@@ -16,10 +16,8 @@ from pillarbox.runtime.service import BoundListener
 from pillarbox.services.imap_login.client_id import (
     as_texts,
     client_id,
-    forwarded,
-    forwarded_fields,
+    origin,
     own_parameters,
-    proxies_left,
 )
 from pillarbox.wire.imap import args_text
 from pillarbox.wire.imap.command import BadCommand, Command, parse_command
@@ -165,13 +163,8 @@ class ImapLogin(LoginConnection):
                 cmd_human_args=args_text.for_humans("ID", raw, command.at),
             )
             imap_id_received.emit(scope, params=params)
-        remote = self.scope.get("real_remote_ip") or self.scope.get("remote_ip")
-        if self.server.is_trusted(str(remote) if remote else None):
-            self.scope.set(**forwarded(params, self.scope))
-            self.proxy_ttl = proxies_left(params, self.proxy_ttl)
-            self.forwarded_fields = forwarded_fields(params)
-            self.session = str(self.scope.get("session") or self.session)
-            self.secured = self.is_secured()
+        if self.trusted:
+            self.take_origin(origin(params))
         self.client_id = client_id(args.params)
         self.send(b"* ID %b\r\n" % own_parameters(self.server.settings.imap_id_send))
         self.reply(command.tag, "OK", None, "ID completed.")

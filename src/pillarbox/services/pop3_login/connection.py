@@ -1,4 +1,4 @@
-"""A POP3 client before login: USER and PASS, AUTH, STLS, CAPA, LANG, UTF8, QUIT.
+"""A POP3 client before login: USER and PASS, AUTH, STLS, CAPA, LANG, UTF8, XCLIENT, QUIT.
 
 What is the same in every protocol (attempts to log in, the way out, limits) is in
 `runtime.login.connection`; here are the grammar and the words of POP3.  PASS becomes a SASL PLAIN
@@ -7,6 +7,8 @@ exchange, so there is one way to check a password.
 APOP (RFC 1939 section 7) is there if the auth service has a mechanism of that name: the greeting
 then ends with a time stamp, and what auth gets as initial response is stamp, user name and digest
 (16 octets), parted by NULs.
+
+A proxy in login_trusted_networks sees ``[XCLIENT]`` in the greeting and may say whom it acts for.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ from pillarbox.wire.pop3.command import (
     Lang,
     Pass,
     User,
+    Xclient,
     parse_command,
 )
 from pillarbox.wire.pop3.language import reply as language_reply
 from pillarbox.wire.pop3.reader import LineReader, LineTooLong
 from pillarbox.wire.pop3.response import Err, err, listing, ok, pop3_code
 from pillarbox.wire.pop3.states import ALLOWED, State
+from pillarbox.wire.proxy import xclient
 from pillarbox.wire.proxy.dialogue import LoggedIn
 
 if TYPE_CHECKING:
@@ -59,7 +63,8 @@ class Pop3Login(LoginConnection):
         if "APOP" in self.server.auth.mechanisms:
             host = self.server.settings.hostname or "localhost"
             self._stamp = f"<{self.session}.{time.time_ns()}@{host}>"
-        self.send(ok(f"{self.server.greeting} {self._stamp}".rstrip()))
+        code = "[XCLIENT] " if self.trusted else ""
+        self.send(ok(f"{code}{self.server.greeting} {self._stamp}".rstrip()))
 
     def feed(self, data: bytes) -> None:
         """Take input."""
@@ -138,7 +143,7 @@ class Pop3Login(LoginConnection):
             self._auth(args)
         elif isinstance(args, Apop) and self._stamp:
             stamp = self._stamp.encode("ascii", "replace")
-            self.begin(b"", "APOP", b"\0".join((stamp, args.name, args.digest)), False)
+            self.begin(b"", "APOP", b"\0".join((stamp, args.name, args.digest)), False, True)
         elif isinstance(args, Lang):
             self.send(language_reply(args))
         elif command.name == "CAPA":
@@ -148,6 +153,8 @@ class Pop3Login(LoginConnection):
             self.send(ok("UTF8 enabled."))
         elif command.name == "STLS":
             self._stls()
+        elif isinstance(args, Xclient) and self.trusted:
+            self._xclient(args)
         elif command.name == "QUIT":
             self.send(ok("Logging out"))
             self.finish("Logged out")
@@ -173,10 +180,19 @@ class Pop3Login(LoginConnection):
 
     def _auth(self, auth: Auth) -> None:
         if auth.mechanism is None:
-            names = self.server.policy.mechanisms(self.secured)
+            names = self.server.policy.mechanisms(self.secured, self.tls is not None)
             self.send(listing("", [name.encode("ascii", "replace") for name in names]))
             return
         self.begin(b"", auth.mechanism, auth.initial, False)
+
+    def _xclient(self, told: Xclient) -> None:
+        try:
+            origin = xclient.parse(told.words)
+        except xclient.BadXclient as error:
+            self._not_so(f"{error}.")
+            return
+        self.take_origin(origin)
+        self.send(ok("Updated"))
 
     def _stls(self) -> None:
         if self.tls is not None:

@@ -31,5 +31,5 @@ class LoginServer(server.LoginServer):
             login_delay=math.ceil(self.settings.pop3_login_delay),
             stls=self.tls is not None and not tls,
             user=self.policy.cleartext_allowed(secured),
-            mechanisms=self.policy.mechanisms(secured),
+            mechanisms=self.policy.mechanisms(secured, tls),
         )

@@ -35,7 +35,7 @@ from pillarbox.wire.proxy.dialogue import (
     printable,
     read,
 )
-from pillarbox.wire.proxy.mechanisms import Exchange
+from pillarbox.wire.proxy.mechanisms import Exchange, not_offered
 
 _STATUS: Final = re.compile(
     rb"(OK|NO|BAD|BYE|PREAUTH)(?: \[([^ \]]+)(?: ([^\]]*))?\])?(?: (.*))?",
@@ -143,7 +143,7 @@ def _authenticate(credentials: Credentials, capabilities: Capabilities, told: by
         yield Send(told + command + b"\r\n")
         return (yield from _outcome(exchange, exchange.initial))
     if credentials.mechanism != "PLAIN" or credentials.authzid:
-        return Refused("invalid_mech", f"the server does not offer {credentials.mechanism}")
+        return not_offered(credentials.mechanism)
     if b"LOGINDISABLED" in capabilities:
         return Refused("cleartext_auth_disabled", "the server wants TLS before a password")
     return (yield from _by_command(credentials, told))

@@ -30,7 +30,7 @@ from pillarbox.wire.proxy.dialogue import (
     printable,
     read,
 )
-from pillarbox.wire.proxy.mechanisms import Exchange
+from pillarbox.wire.proxy.mechanisms import Exchange, not_offered
 from pillarbox.wire.proxy.xclient import parameters
 
 MAX_LINES: Final = 100
@@ -72,7 +72,7 @@ def login(credentials: Credentials, origin: Origin | None = None) -> Dialogue:
         if status is None or status[1].upper() != b"OK":
             return Refused(REMOTE_FAILURE, f"XCLIENT refused: {_text(status)}")
     if credentials.mechanism not in offered.get("SASL", ()):
-        return Refused("invalid_mech", f"the server does not offer {credentials.mechanism}")
+        return not_offered(credentials.mechanism)
     return (yield from _authenticate(credentials))
 
 

@@ -1,9 +1,9 @@
 """POP3 commands: a line to a name and typed arguments.
 
 RFC 1939 (the commands), RFC 2449 (CAPA), RFC 2595 (STLS), RFC 5034 (AUTH), RFC 6856 (UTF8, LANG),
-RFC 1460 (LAST).  Keywords are case-insensitive.  PASS takes the rest of its line as it stands,
-spaces and all (RFC 1939 section 7); all other arguments are parted by spaces, and spaces at the end
-do no harm.
+RFC 1460 (LAST), and XCLIENT of trusted proxies.  Keywords are case-insensitive.  PASS takes the
+rest of its line as it stands, spaces and all (RFC 1939 section 7); all other arguments are parted
+by spaces, and spaces at the end do no harm.
 
 What the line says of passwords is never shown: `Command.shown` leaves it out.
 """
@@ -88,7 +88,14 @@ class Lang:
     tag: str | None
 
 
-Arguments = Message | Top | User | Pass | Apop | Auth | Lang | None
+@dataclass(frozen=True, slots=True)
+class Xclient:
+    """Whom a proxy acts for, as ``NAME=value`` words."""
+
+    words: tuple[bytes, ...]
+
+
+Arguments = Message | Top | User | Pass | Apop | Auth | Lang | Xclient | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,10 @@ def _lang(text: bytes) -> Lang:
     return Lang(words[0].decode("ascii"))
 
 
+def _xclient(text: bytes) -> Xclient:
+    return Xclient(tuple(text.split()))
+
+
 GRAMMAR: Final[dict[str, Callable[[bytes], Arguments]]] = {
     "APOP": _apop,
     "AUTH": _auth,
@@ -219,6 +230,7 @@ GRAMMAR: Final[dict[str, Callable[[bytes], Arguments]]] = {
     "UIDL": _message_or_all,
     "USER": _user,
     "UTF8": _nothing,
+    "XCLIENT": _xclient,
 }
 
 _SECRET: Final = frozenset({"PASS", "APOP", "AUTH"})

@@ -29,7 +29,7 @@ from pillarbox.wire.proxy.dialogue import (
     printable,
     read,
 )
-from pillarbox.wire.proxy.mechanisms import Exchange
+from pillarbox.wire.proxy.mechanisms import Exchange, not_offered
 from pillarbox.wire.proxy.xclient import parameters
 
 _ERR: Final = re.compile(rb"-ERR(?: +\[([^ \]]+)(?: ([^\]]*))?\])?(?: *(.*))?", re.IGNORECASE)
@@ -70,7 +70,7 @@ def login(credentials: Credentials, origin: Origin | None = None) -> Dialogue:
     if credentials.mechanism.encode("ascii", "replace") in mechanisms:
         return (yield from _by_sasl(credentials))
     if credentials.mechanism != "PLAIN" or credentials.authzid:
-        return Refused("invalid_mech", f"the server does not offer {credentials.mechanism}")
+        return not_offered(credentials.mechanism)
     if not user:
         return Refused("cleartext_auth_disabled", "the server wants TLS before a password")
     return (yield from _by_command(credentials))

@@ -20,7 +20,7 @@ class State(Enum):
 
 ALLOWED: Final[dict[State, frozenset[str]]] = {
     State.AUTHORIZATION: frozenset(
-        {"APOP", "AUTH", "CAPA", "LANG", "PASS", "QUIT", "STLS", "USER", "UTF8"}
+        {"APOP", "AUTH", "CAPA", "LANG", "PASS", "QUIT", "STLS", "USER", "UTF8", "XCLIENT"}
     ),
     State.TRANSACTION: frozenset(
         {

@@ -65,7 +65,8 @@ START_TLS: Final = StartTls()
 class Origin:
     """Whom the proxy acts for; told only to servers that ask for it or know what to do with it.
 
-    ``ttl`` is how many more proxies the session may pass; ``forward`` are fields of the passdb.
+    ``ttl`` is how many more proxies the session may pass, None if nobody counts; ``forward`` are
+    fields of the passdb.
     """
 
     remote_ip: str | None = None
@@ -73,7 +74,7 @@ class Origin:
     local_ip: str | None = None
     local_port: int | None = None
     session: str = ""
-    ttl: int = 1
+    ttl: int | None = None
     forward: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pillarbox.wire.proxy.dialogue import Credentials, ProtocolError
+from pillarbox.wire.proxy.dialogue import Credentials, ProtocolError, Refused
 from pillarbox.wire.sasl import client
 from pillarbox.wire.sasl.client import Client, ServerNotTrusted
 
 MECHANISMS: Final[Mapping[str, Callable[[Credentials], Client]]] = {
     "PLAIN": lambda c: client.plain(c.user, c.password, c.authzid),
     "LOGIN": lambda c: client.login(c.user, c.password),
+    "CRAM-MD5": lambda c: client.cram_md5(c.user, c.password),
+    "EXTERNAL": lambda c: client.external(c.authzid or c.user),
+    "ANONYMOUS": lambda c: client.anonymous(c.user),
+    "OAUTHBEARER": lambda c: client.oauthbearer(c.user, c.password),
+    "XOAUTH2": lambda c: client.xoauth2(c.user, c.password),
     "SCRAM-SHA-1": lambda c: client.scram("sha1", c.user, c.password, c.nonce, c.authzid),
     "SCRAM-SHA-256": lambda c: client.scram("sha256", c.user, c.password, c.nonce, c.authzid),
 }
-SERVER_FIRST: Final = frozenset({"LOGIN"})
+SERVER_FIRST: Final = frozenset({"LOGIN", "CRAM-MD5"})
 """Mechanisms in which the server speaks first: there is no initial response."""
+
+
+def not_offered(mechanism: str) -> Refused:
+    """The end of a dialogue with a server that does not have the mechanism."""
+    code = "anonymous_auth_disabled" if mechanism == "ANONYMOUS" else "invalid_mech"
+    return Refused(code, f"the server does not offer {mechanism}")
 
 
 class Exchange:

@@ -63,7 +63,7 @@ def parse(words: Iterable[bytes]) -> Origin:
         local_ip=_plain_address(given.get("DESTADDR")),
         local_port=_number(given.get("DESTPORT"), 65535),
         session=_session(given.get("SESSION", "")),
-        ttl=_number(given.get("TTL"), MAX_TTL) or 0,
+        ttl=_number(given.get("TTL"), MAX_TTL),
         forward=unpacked(given.get("FORWARD", "")),
     )
 

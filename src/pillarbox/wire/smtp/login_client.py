@@ -28,7 +28,7 @@ from pillarbox.wire.proxy.dialogue import (
     printable,
     read,
 )
-from pillarbox.wire.proxy.mechanisms import Exchange
+from pillarbox.wire.proxy.mechanisms import Exchange, not_offered
 from pillarbox.wire.proxy.xclient import parameters
 
 MAX_LINES: Final = 200
@@ -91,7 +91,7 @@ def login(credentials: Credentials, origin: Origin | None, name: str) -> Dialogu
         if reply.code == 220:
             offered = yield from _ehlo(name)
     if credentials.mechanism.upper() not in offered.get("AUTH", ()):
-        return Refused("invalid_mech", f"the server does not offer {credentials.mechanism}")
+        return not_offered(credentials.mechanism)
     return (yield from _authenticate(credentials))
 
 

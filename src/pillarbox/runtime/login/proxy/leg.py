@@ -28,7 +28,6 @@ from pillarbox.runtime.relay import Relay, Side
 from pillarbox.runtime.tls import TlsError
 from pillarbox.wire.haproxy.render import render
 from pillarbox.wire.proxy.dialogue import (
-    AUTH_TEMP_FAILED,
     PROTOCOL_FAILURE,
     REMOTE_FAILURE,
     LoggedIn,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 CONNECT_FAILED: Final = "proxy_dest_connect_failed"
 INTERNAL_FAILURE: Final = "proxy_dest_internal_failure"
-AGAIN: Final = (CONNECT_FAILED, REMOTE_FAILURE, AUTH_TEMP_FAILED)
+AGAIN: Final = (CONNECT_FAILED, REMOTE_FAILURE)
 """Failures after which another attempt may help."""
 FIRST_PAUSE: Final = 0.1
 PAUSE_GROWTH: Final = 4.0

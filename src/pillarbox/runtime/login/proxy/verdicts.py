@@ -21,7 +21,6 @@ _REFUSALS: Final[Mapping[str, tuple[bytes | None, str]]] = {
     "user_disabled": (b"AUTHENTICATIONFAILED", "Account is disabled."),
     "password_expired": (b"EXPIRED", "Password expired."),
     "login_disabled": (b"AUTHORIZATIONFAILED", "Login is disabled."),
-    "anonymous_auth_disabled": (None, "Anonymous logins disabled."),
 }
 _TEMPORARY: Final = (AUTH_TEMP_FAILED, "temp_fail")
 
