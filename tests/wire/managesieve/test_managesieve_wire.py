@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
-import sys
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,7 @@ from pillarbox.wire.managesieve.command import (
     ScriptName,
     Space,
     Tag,
+    Xclient,
     parse_command,
     parse_response,
 )
@@ -98,6 +101,7 @@ def command(data: bytes) -> Command:
         (b"LOGOUT\r\n", "LOGOUT", None),
         (b"STARTTLS\r\n", "STARTTLS", None),
         (b"UNAUTHENTICATE\r\n", "UNAUTHENTICATE", None),
+        (b'XCLIENT "ADDR=::1" "TTL=1"\r\n', "XCLIENT", Xclient((b"ADDR=::1", b"TTL=1"))),
     ],
 )
 def test_commands(data: bytes, name: str, args: object) -> None:
@@ -220,14 +224,20 @@ def test_splits_make_no_difference(data: bytes, cut: int) -> None:
     assert read([data]) == read([data[:cut], data[cut:]])
 
 
+@cache
+def fuzzer() -> Any:
+    path = Path(__file__).parents[3] / "fuzz" / "fuzz_managesieve_command.py"
+    spec = importlib.util.spec_from_file_location("fuzz_managesieve_command", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @given(st.binary(max_size=300))
 def test_the_fuzz_program_finds_nothing(data: bytes) -> None:
-    sys.path.insert(0, str(Path(__file__).parents[3] / "fuzz"))
-    try:
-        from fuzz_managesieve_command import one
-    finally:
-        sys.path.pop(0)
-    one(data)
+    fuzzer().one(data)
 
 
 def test_what_is_no_string_answers_no_challenge() -> None:
@@ -282,6 +292,9 @@ def test_capabilities() -> None:
         mechanisms=[],
         owner="alice",
         unauthenticate=True,
+        xclient=["ADDR", "PORT"],
     )
     assert b'"SASL" ""\r\n"SIEVE" ""\r\n"LANGUAGE"' in after
-    assert after.endswith(b'"OWNER" "alice"\r\n"VERSION" "1.0"\r\n"UNAUTHENTICATE"\r\n')
+    assert after.endswith(
+        b'"OWNER" "alice"\r\n"VERSION" "1.0"\r\n"XCLIENT" "ADDR PORT"\r\n"UNAUTHENTICATE"\r\n'
+    )

@@ -17,6 +17,7 @@ def capabilities(
     starttls: bool = False,
     owner: str | None = None,
     unauthenticate: bool = False,
+    xclient: Iterable[str] = (),
 ) -> bytes:
     """The capability lines.
 
@@ -32,6 +33,7 @@ def capabilities(
         ("LANGUAGE", "en"),
         ("OWNER", owner),
         ("VERSION", "1.0"),
+        ("XCLIENT", " ".join(xclient) or None),
     ]
     rows = [string(name) + b" " + string(value) for name, value in found if value is not None]
     if starttls:

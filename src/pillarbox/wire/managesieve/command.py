@@ -80,7 +80,14 @@ class Tag:
     text: bytes | None
 
 
-Arguments = Authenticate | ScriptName | Script | Rename | Space | Tag | None
+@dataclass(frozen=True, slots=True)
+class Xclient:
+    """What a proxy says of its client: words such as ``ADDR=192.0.2.1``."""
+
+    words: tuple[bytes, ...]
+
+
+Arguments = Authenticate | ScriptName | Script | Rename | Space | Tag | Xclient | None
 _Token = bytes | int
 
 
@@ -208,6 +215,10 @@ def _noop(tokens: list[_Token]) -> Tag:
     return Tag(_strings(tokens, "A tag is", 1)[0] if tokens else None)
 
 
+def _xclient(tokens: list[_Token]) -> Xclient:
+    return Xclient(tuple(_strings(tokens, "Words are", len(tokens))))
+
+
 def _authenticate(tokens: list[_Token]) -> Authenticate:
     mechanism, *initial = _strings(tokens, "A mechanism is", 2 if len(tokens) > 1 else 1)
     name = mechanism.decode("ascii", "replace").upper()
@@ -236,4 +247,5 @@ GRAMMAR: Final[dict[str, Callable[[list[_Token]], Arguments]]] = {
     "SETACTIVE": _name,
     "STARTTLS": _nothing,
     "UNAUTHENTICATE": _nothing,
+    "XCLIENT": _xclient,
 }

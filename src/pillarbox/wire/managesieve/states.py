@@ -1,4 +1,4 @@
-"""Which command may be used when (RFC 5804 section 2)."""
+"""Which command may be used when (RFC 5804 section 2); XCLIENT is for trusted proxies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class State(Enum):
 _ANY: Final = frozenset({"CAPABILITY", "LOGOUT", "NOOP"})
 
 ALLOWED: Final[dict[State, frozenset[str]]] = {
-    State.NON_AUTHENTICATED: _ANY | {"AUTHENTICATE", "STARTTLS"},
+    State.NON_AUTHENTICATED: _ANY | {"AUTHENTICATE", "STARTTLS", "XCLIENT"},
     State.AUTHENTICATED: _ANY
     | {
         "CHECKSCRIPT",
