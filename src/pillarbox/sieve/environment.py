@@ -33,8 +33,8 @@ class Environment:
     ``items`` are environment items by lower-case name (RFC 5183: domain, host, location, name,
     phase, remote-host, remote-ip, version; vnd.dovecot.environment: default-mailbox, username,
     config.<name>).  ``addresses`` are all addresses known to be the user's, the best one first.
-    ``settings`` are settings that extensions read, by their Dovecot names.  ``flags`` are those that
-    the message has already, where it is stored (RFC 6785 section 4.7).
+    ``settings`` are settings that extensions read, by their Dovecot names.  ``flags`` are those
+    that the message has already, where it is stored (RFC 6785 section 4.7).
     """
 
     items: Mapping[str, str] = field(default_factory=dict)

@@ -192,8 +192,8 @@ class Result:
     """The outcome of one run.
 
     ``actions`` does not hold the implicit keep; ``final_actions()`` does.  ``error`` is why the run
-    ended early, ``limited`` whether a limit was the reason.  ``steps`` is what the run cost.  ``flags`` are those of the internal flag
-    variable at the end, which an implicit keep gets.
+    ended early, ``limited`` whether a limit was the reason.  ``steps`` is what the run cost.
+    ``flags`` are those of the internal flag variable at the end, which an implicit keep gets.
     """
 
     script: str

@@ -6,8 +6,8 @@ compiled ends the sequence with an implicit keep, as one that fails does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, NamedTuple
 
 from pillarbox.delivery.sieve.answers import Answers
 from pillarbox.delivery.sieve.case import Case
@@ -23,8 +23,18 @@ from pillarbox.sieve.errors import Diagnostic
 from pillarbox.sieve.message import Message, Snapshot
 from pillarbox.sieve.multiscript import goes_on
 from pillarbox.sieve.result import Result
+from pillarbox.sieve.script import Script
 
 MOST_TOLD: Final = 20
+
+
+class Ready(NamedTuple):
+    """A compiled script; ``location`` is None for one that is not stored."""
+
+    script: Script
+    binary_path: str | None
+    name: str
+    location: str | None
 
 
 async def run_sequence(
@@ -48,39 +58,57 @@ async def run_sequence(
 async def run_one(case: Case, opened: Opened, data: bytes, answers: Answers) -> Result:
     """Run one script and close it."""
     script = opened.script
-    error: str | None = "interrupted"
+    error: str | None = "The script was not run."
     try:
         compiled = await opened.storage.compiled(script)
         if compiled.script is None:
-            result = _broken(case, script.name, compiled, data)
             error = "The script has errors."
-            return result
-        scope = Scope(script.scope)
-        if sieve_runtime_script_started.emit is not None:
-            sieve_runtime_script_started.emit(
-                scope, binary_path=compiled.binary_path, message_id=case.message_id
-            )
-        result = await run_script(
-            compiled.script,
-            data,
-            case.envelope,
-            case.environment,
-            answers,
-            case.settings.sieve_max_cpu_time,
-        )
-        failure = None if result.error is None else str(result.error)
-        if sieve_runtime_script_finished.emit is not None:
-            sieve_runtime_script_finished.emit(
-                scope,
-                binary_path=compiled.binary_path,
-                error=failure,
-                message_id=case.message_id,
-            )
-        _tell(case, [*result.log, *([] if result.error is None else [result.error])])
+            return _broken(case, script.name, compiled, data)
         error = None
-        return result
+        fields = (script.name, script.location)
+        ready = Ready(compiled.script, compiled.binary_path, *fields)
+        return await run_ready(case, ready, data, answers)
     finally:
         script.close(error)
+
+
+async def run_ready(case: Case, ready: Ready, data: bytes, answers: Answers) -> Result:
+    """Run a compiled script, with its events."""
+    scope = Scope(case.scope, script_name=ready.name, script_location=ready.location)
+    if sieve_runtime_script_started.emit is not None:
+        sieve_runtime_script_started.emit(
+            scope, binary_path=ready.binary_path, message_id=case.message_id
+        )
+    result = await run_script(
+        ready.script,
+        data,
+        case.envelope,
+        case.environment,
+        answers,
+        case.settings.sieve_max_cpu_time,
+    )
+    if sieve_runtime_script_finished.emit is not None:
+        sieve_runtime_script_finished.emit(
+            scope,
+            binary_path=ready.binary_path,
+            error=None if result.error is None else str(result.error),
+            message_id=case.message_id,
+        )
+    _tell(case, [*result.log, *([] if result.error is None else [result.error])])
+    return result
+
+
+async def run_all(case: Case, scripts: Sequence[Ready], answers: Answers) -> list[Result]:
+    """The results of scripts that are compiled already, as `run_sequence`."""
+    results: list[Result] = []
+    data = case.data
+    for ready in scripts:
+        result = await run_ready(case, ready, data, answers)
+        results.append(result)
+        if not goes_on(result):
+            break
+        data = result.message(result.final_version)
+    return results
 
 
 def _broken(case: Case, name: str, compiled: Compiled, data: bytes) -> Result:

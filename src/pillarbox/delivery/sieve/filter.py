@@ -8,9 +8,10 @@ active one.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
-from pillarbox.delivery.outcome import Outcome, temporary
+from pillarbox.delivery.outcome import Kind, Outcome, temporary
 from pillarbox.delivery.sieve.actions.carrying import Carrying
 from pillarbox.delivery.sieve.actions.doing import Sender, Tools
 from pillarbox.delivery.sieve.answers import Answers
@@ -61,26 +62,38 @@ class Filter:
         """
         try:
             places = await self.places(case.user, case.settings)
-            answers = self._answers(case, places)
+            answers = await self.answers(case)
             results = await run_sequence(case, at_delivery(places, case.scope), answers)
             if not results:
                 return None
             steps = await self._steps(case, places, answers, results)
         except ScriptRefused as error:
             return temporary(error.text)
-        return await self.carry_out(case, steps, results)
+        outcome = await Carrying(case, self.tools(case)).all(steps)
+        if outcome.kind is not Kind.TEMPORARY:
+            await self.remember(case, results)
+        return outcome
 
-    async def carry_out(self, case: Case, steps: list[Step], results: list[Result]) -> Outcome:
-        """Do what was decided, and remember what the duplicate tests saw."""
-        memory, lists = self._tools_of(case)
-        tools = Tools(self._sender, memory, lists)
-        outcome = await Carrying(case, tools).all(steps)
+    async def remember(self, case: Case, results: Sequence[Result]) -> None:
+        """Remember what the duplicate tests saw; all is done."""
+        memory = self.tools(case).memory
         try:
             for result in results:
                 await memory.remember_seen(result.duplicates)
         except DictError as error:
             self._log.error(case.scope, f"sieve: duplicate test: {error}")
-        return outcome
+
+    def tools(self, case: Case) -> Tools:
+        """What actions work with."""
+        user, settings = case.user, case.settings
+        memory = Memory(self._dicts, settings, user, self._busy)
+        return Tools(self._sender, memory, Lists(self._dicts, settings, user))
+
+    async def answers(self, case: Case) -> Answers:
+        """The answers to what scripts ask."""
+        tools = self.tools(case)
+        places = await self.places(case.user, case.settings)
+        return Answers(case, places, tools.memory, tools.lists)
 
     async def places(self, user: MailUser, settings: Settings) -> Places:
         """Where the user's scripts are."""
@@ -102,13 +115,6 @@ class Filter:
         while self._places:
             await self._places.popitem()[1][3].close()
         await self._dicts.close()
-
-    def _tools_of(self, case: Case) -> tuple[Memory, Lists]:
-        user, settings = case.user, case.settings
-        return Memory(self._dicts, settings, user, self._busy), Lists(self._dicts, settings, user)
-
-    def _answers(self, case: Case, places: Places) -> Answers:
-        return Answers(case, places, *self._tools_of(case))
 
     async def _steps(
         self, case: Case, places: Places, answers: Answers, results: list[Result]

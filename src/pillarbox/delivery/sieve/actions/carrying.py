@@ -45,12 +45,12 @@ _TURN: Final[dict[type[Action], int]] = {
 
 
 class Carrying:
-    """Carries out the steps for one message."""
+    """Carries out the steps for one message that is delivered."""
 
     def __init__(self, case: Case, tools: Tools) -> None:
-        self._case = case
-        self._tools = tools
-        self._outcome = handled()
+        self.case = case
+        self.tools = tools
+        self.outcome = handled()
         self._kept = False
 
     async def all(self, steps: Sequence[Step]) -> Outcome:
@@ -59,29 +59,30 @@ class Carrying:
         self._kept = any(isinstance(step.action, Keep) for step in steps)
         for step in sorted(steps, key=lambda step: _TURN.get(type(step.action), 2)):
             try:
-                await self._one(step)
+                await self.one(step)
             except ActionFailed as error:
                 takes = step.action.delivers or isinstance(step.action, Reject)
                 if error.temporary and takes:
-                    self._case.say(step.action, error.text, failed=True)
+                    self.case.say(step.action, error.text, failed=True)
                     return temporary(error.text)
                 await self._failed(step, error, takes)
-        return self._outcome
+        return self.outcome
 
     def _without_doubles(self, steps: Sequence[Step]) -> Sequence[Step]:
         """A fileinto into the mailbox where the message is kept anyway is the same as that."""
         if not any(isinstance(step.action, Keep) for step in steps):
             return steps
-        keeping = self._case.keep.mailbox.upper()
+        keeping = self.case.keep.mailbox.upper()
         return [step for step in steps if not _is_fileinto(step.action, keeping)]
 
-    async def _one(self, step: Step) -> None:
-        case, tools = self._case, self._tools
+    async def one(self, step: Step) -> None:
+        """Do one of them.  Raises ActionFailed."""
+        case, tools = self.case, self.tools
         match step.action:
             case Keep():
-                self._outcome = await keep(case, step)
+                await self.keep(step)
             case FileInto():
-                self._outcome = await file_into(case, step)
+                self.outcome = await file_into(case, step)
             case Redirect():
                 await redirect(case, step, tools)
             case Pipe():
@@ -95,17 +96,21 @@ class Carrying:
             case Report():
                 await report(case, step, tools)
             case Reject():
-                self._outcome = await reject(case, step, tools)
+                self.outcome = await reject(case, step, tools)
+
+    async def keep(self, step: Step) -> None:
+        """Keep the message."""
+        self.outcome = await keep(self.case, step)
 
     async def _failed(self, step: Step, error: ActionFailed, takes: bool) -> None:
         action = step.action
         if not (isinstance(action, Pipe) and action.attempt):
-            self._case.say(action, error.text, failed=True)
+            self.case.say(action, error.text, failed=True)
         if takes and not self._kept:
+            self._kept = True
             implicit = Keep(script=action.script, line=action.line, implicit=True)
             implicit.version = action.version
-            self._outcome = await keep(self._case, Step(implicit, step.result))
-            self._kept = True
+            await self.keep(Step(implicit, step.result))
 
 
 def _is_fileinto(action: Action, mailbox: str) -> bool:
