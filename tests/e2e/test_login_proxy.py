@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import poplib
 import re
 from base64 import b64decode
@@ -418,6 +419,34 @@ def test_what_a_client_pipelines_behind_its_login_arrives(front: Front) -> None:
         text = client.rest()
     assert b"x2 OK" in text
     assert b"x3 OK" in text
+
+
+def test_sessions_are_listed_and_kicked(front: Front, backend: PopServer) -> None:
+    users = [f"guest{n}@kick.example" for n in range(3)]
+    for user in users:
+        there = f"host=127.0.0.1 port={backend.imap_port} destuser={CAROL}"
+        front.pass_on(user, f"proxy {there}")
+    clients = [Imap(front.imap_port, source=CLIENT).login(user) for user in users]
+    listed = front.cli("proxy", "list", "*@kick.example", "--json").stdout.splitlines()
+    told = [json.loads(line) for line in listed]
+    assert [one["user"] for one in told] == users
+    assert told[0]["ip"] == CLIENT
+    assert (told[0]["host"], told[0]["port"]) == ("127.0.0.1", backend.imap_port)
+    done = front.cli("proxy", "kick", "guest[01]@kick.example", "--host", "127.0.0.*")
+    assert done.returncode == 0
+    assert [line.split()[0].decode() for line in done.stdout.splitlines()] == users[:2]
+    for client in clients[:2]:
+        assert client.rest() == b""
+    clients[2].ok("NOOP")
+    [finished] = session_events(front, users[0])
+    assert finished["fields"]["disconnect_side"] == "proxy"
+    assert finished["fields"]["disconnect_reason"] == "Kicked by the administrator"
+    assert front.cli("proxy", "kick", users[0]).returncode == 67
+    # A process that was replaced still relays, and is still asked.
+    assert front.cli("reload").returncode == 0
+    clients[2].ok("NOOP")
+    assert front.cli("proxy", "kick", users[2]).returncode == 0
+    assert clients[2].rest() == b""
 
 
 def test_a_server_that_dies_ends_the_session(front: Front) -> None:

@@ -68,12 +68,12 @@ def stop(config: ConfigOption = None, override: OverrideOption = None) -> None:
     typer.echo("Stopped.")
 
 
-def ask(settings: Settings, command: str, timeout: float = 60.0) -> dict[str, Any]:
+def ask(settings: Settings, command: str, timeout: float = 60.0, **more: object) -> dict[str, Any]:
     """The running server's answer.  Raises CommandFailed."""
     from pillarbox.services.master.control import NotRunning, request
 
     try:
-        answer = request(Path(settings.base_dir), command, timeout)
+        answer = request(Path(settings.base_dir), command, timeout, **more)
     except NotRunning as error:
         raise CommandFailed(str(error), NOT_RUNNING) from None
     except ConnectionError:

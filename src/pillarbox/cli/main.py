@@ -46,7 +46,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "import": Entry("importer", "Import mail from mbox files and Maildirs."),
     "export": Entry("exporter", "Export mail to mbox files or Maildirs."),
     "deliver": Entry("deliver", "Deliver a message from standard input."),
-    "sieve": Entry("sieve", "Check, show, try out and test Sieve scripts."),
+    "sieve": Entry("sieve", "Check, show, try out, test and store Sieve scripts."),
+    "proxy": Entry("proxy", "List and end sessions passed on to other servers."),
     "events": Entry("events", "List, explain and watch events."),
     "stats": Entry("stats", "Show and change the metrics of the running server."),
 }

@@ -26,7 +26,17 @@ import msgspec
 import uvloop
 
 from pillarbox.runtime import debug_log
-from pillarbox.runtime.control import Bootstrap, Ready, Reload, Retire, Stop, ToChild
+from pillarbox.runtime.control import (
+    Answer,
+    Bootstrap,
+    FromChild,
+    Question,
+    Ready,
+    Reload,
+    Retire,
+    Stop,
+    ToChild,
+)
 from pillarbox.runtime.describe import place
 from pillarbox.runtime.dns_client import dns
 from pillarbox.runtime.frames import FrameReader, FrameTooLong, encode_frame
@@ -50,6 +60,8 @@ class Control:
         self._reader: FrameReader[ToChild] = FrameReader(cast(type[ToChild], ToChild))
         self._early: list[ToChild] = []
         self._ctx: ServiceContext | None = None
+        self._sending = asyncio.Lock()
+        self._answers: set[asyncio.Task[None]] = set()
 
     def bootstrap(self) -> Bootstrap:
         """Wait for the first message.  Raises EOFError if the master is gone."""
@@ -74,7 +86,11 @@ class Control:
 
     async def ready(self) -> None:
         """Tell the master that the service serves."""
-        await asyncio.get_running_loop().sock_sendall(self._sock, encode_frame(Ready()))
+        await self._send(Ready())
+
+    async def _send(self, message: FromChild) -> None:
+        async with self._sending:
+            await asyncio.get_running_loop().sock_sendall(self._sock, encode_frame(message))
 
     def _readable(self) -> None:
         ctx = self._ctx
@@ -102,6 +118,11 @@ class Control:
             ctx.retiring.set()
         elif isinstance(message, Reload):
             ctx.reload(decode(message.settings))
+        elif isinstance(message, Question):
+            answer = Answer(message.id, ctx.answer(message.name, message.arguments))
+            task = asyncio.get_running_loop().create_task(self._send(answer))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
 
 
 def make_context(start: Bootstrap, ready: Callable[[], Any]) -> ServiceContext:

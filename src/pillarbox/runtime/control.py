@@ -2,11 +2,13 @@
 
 The master's first message is `Bootstrap`: everything the process must know, settings included, so
 that a child reads no file that only root may read.  Then come `Reload`, `Retire` and `Stop`; the
-child says `Ready` once.  End of file from the master means that the master is gone: stop.
-Messages are `runtime.frames`.
+child says `Ready` once, and answers each `Question` with an `Answer`.  End of file from the master
+means that the master is gone: stop.  Messages are `runtime.frames`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -51,9 +53,24 @@ class Stop(msgspec.Struct, tag="stop", frozen=True):
     """Say goodbye to clients and end."""
 
 
+class Question(msgspec.Struct, tag="question", frozen=True):
+    """What somebody wants to know of, or to be done by, every process; by name, with arguments."""
+
+    id: int
+    name: str
+    arguments: dict[str, str] = {}
+
+
+class Answer(msgspec.Struct, tag="answer", frozen=True):
+    """What a process has to say to a `Question`; nothing if it knows none of that name."""
+
+    id: int
+    values: list[dict[str, Any]] = []
+
+
 class Ready(msgspec.Struct, tag="ready", frozen=True):
     """The process serves."""
 
 
-ToChild = Bootstrap | Reload | Retire | Stop
-FromChild = Ready
+ToChild = Bootstrap | Reload | Retire | Stop | Question
+FromChild = Ready | Answer

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pillarbox.events.event import Scope
 from pillarbox.runtime.log import Log
@@ -27,6 +27,7 @@ from pillarbox.settings.model import Settings
 
 User = Literal["internal", "login", "mail", "root"]
 ListenerKind = Literal["unix", "inet"]
+Answering = Callable[[Mapping[str, str]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class ServiceContext:
     on_ready: Callable[[], Awaitable[None]] = _nothing
     scope: Scope = field(init=False)
     _reload_callbacks: list[Callable[[Settings], None]] = field(default_factory=list)
+    _answering: dict[str, Answering] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.scope = Scope(None, (f"service:{self.name.replace('_', '-')}",))
@@ -147,6 +149,21 @@ class ServiceContext:
                 callback(settings)
             except Exception as error:
                 self.log.error(self.scope, f"Reload: {type(error).__name__}: {error}")
+
+    def on_question(self, name: str, answering: Answering) -> None:
+        """Answer questions of this name that come through the master (`runtime.control`)."""
+        self._answering[name] = answering
+
+    def answer(self, name: str, arguments: Mapping[str, str]) -> list[dict[str, Any]]:
+        """What this process has to say; nothing if nobody here knows."""
+        answering = self._answering.get(name)
+        if answering is None:
+            return []
+        try:
+            return answering(arguments)
+        except Exception as error:
+            self.log.error(self.scope, f"{name}: {type(error).__name__}: {error}")
+            return []
 
     def listener(self, name: str) -> BoundListener:
         """The listener of that name; a UNIX listener's name is its path below base_dir.

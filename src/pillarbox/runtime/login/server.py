@@ -18,8 +18,10 @@ from pillarbox.runtime.auth_client import AuthClient, AuthTemporaryError
 from pillarbox.runtime.handoff import HandoffClient
 from pillarbox.runtime.login.log_text import LoginText
 from pillarbox.runtime.login.policy import Policy
+from pillarbox.runtime.login.proxy.control import answer_questions
 from pillarbox.runtime.login.proxy.hosts import Hosts
 from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
+from pillarbox.runtime.login.proxy.session import Proxied
 from pillarbox.runtime.login.routing import Router
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.runtime.tls import TlsContexts, tls_contexts
@@ -63,7 +65,9 @@ class LoginServer:
             ipaddress.ip_network(text, strict=False) for text in settings.login_trusted_networks
         ]
         self.hosts = Hosts(time.monotonic)
+        self.proxied: set[Proxied] = set()
         self.acceptor = Acceptor(ctx, self.connection, tls=self.tls)
+        answer_questions(ctx, self.proxied)
 
     def connection(self, listener: BoundListener) -> LoginConnection:
         """A connection that was accepted on this listener."""

@@ -2,7 +2,8 @@
 
 One JSON object per line and direction: ``{"command": "status"}`` is answered by
 ``{"ok": true, ...}`` or ``{"ok": false, "error": "..."}``.  ``reload`` and ``stop`` are answered
-when they are done.  Only the user that the server runs as may use it (mode 0600).
+when they are done; ``ask`` with a ``name`` and ``arguments`` goes on to every process.  Only the
+user that the server runs as may use it (mode 0600).
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class ControlServer:
             writer.close()
 
 
-def request(base_dir: Path, command: str, timeout: float = 60.0) -> dict[str, Any]:
-    """Ask a running server; its answer.
+def request(base_dir: Path, command: str, timeout: float = 60.0, **more: object) -> dict[str, Any]:
+    """Ask a running server; its answer.  ``more`` goes along with the command.
 
     Raises NotRunning, or OSError when the socket may not be used or no answer comes.
     """
@@ -70,7 +71,7 @@ def request(base_dir: Path, command: str, timeout: float = 60.0) -> dict[str, An
             sock.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NotRunning(f"no server answers on {path}") from error
-        sock.sendall(msgspec.json.encode({"command": command}) + b"\n")
+        sock.sendall(msgspec.json.encode({"command": command, **more}) + b"\n")
         data = b""
         while not data.endswith(b"\n"):
             chunk = sock.recv(MAX_LINE)

@@ -19,10 +19,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 
-from pillarbox.runtime.control import Bootstrap, FromChild, ToChild
+from pillarbox.runtime.control import Answer, Bootstrap, FromChild, Question, ToChild
 from pillarbox.runtime.frames import FrameReader, FrameTooLong, encode_frame
 from pillarbox.runtime.log import Line, Sink
 from pillarbox.runtime.log_pipe import F_SETPIPE_SZ, PIPE_SIZE
@@ -52,7 +53,9 @@ class Process:
         self._on_ready = on_ready
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
-        self._frames: FrameReader[FromChild] = FrameReader(FromChild)
+        self._frames: FrameReader[FromChild] = FrameReader(cast(type[FromChild], FromChild))
+        self._questions: dict[int, asyncio.Future[list[dict[str, Any]]]] = {}
+        self._asked = 0
         self._lines = FrameReader(Line)
         self._stderr = b""
         self._out = bytearray()
@@ -118,6 +121,25 @@ class Process:
             if not waiting:
                 self._flush()
 
+    async def ask(
+        self, name: str, arguments: dict[str, str], timeout: float
+    ) -> list[dict[str, Any]]:
+        """What the process has to say to a question; nothing if it does not say it in time."""
+        if self.state not in ("ready", "retiring"):
+            return []
+        self._asked += 1
+        number = self._asked
+        answer: asyncio.Future[list[dict[str, Any]]] = self._loop.create_future()
+        self._questions[number] = answer
+        self.send(Question(number, name, arguments))
+        try:
+            async with asyncio.timeout(timeout):
+                return await answer
+        except TimeoutError:
+            return []
+        finally:
+            del self._questions[number]
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""
         if self.state != "ended":
@@ -160,12 +182,19 @@ class Process:
             self._loop.remove_reader(self._control.fileno())
             return
         try:
-            for _ready in self._frames.feed(data):
-                if self.state == "starting":
+            for message in self._frames.feed(data):
+                if isinstance(message, Answer):
+                    self._answered(message.id, message.values)
+                elif self.state == "starting":
                     self.state = "ready"
                     self._on_ready(self)
         except (FrameTooLong, msgspec.MsgspecError) as error:
             self._say(f"Bad message to the master: {error}")
+
+    def _answered(self, number: int, values: list[dict[str, Any]]) -> None:
+        waiting = self._questions.get(number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(values)
 
     def _log_readable(self) -> None:
         data = _read(self._log_fd)
@@ -202,6 +231,8 @@ class Process:
         if self._stderr:
             self._say(self._stderr.decode("utf-8", "replace"))
         self.state_before_end, self.state = self.state, "ended"
+        for number in list(self._questions):
+            self._answered(number, [])
         for fd in (self._log_fd, self._err_fd, self._pidfd):
             self._loop.remove_reader(fd)
             os.close(fd)

@@ -121,6 +121,10 @@ class _Master:
         if command == "reload":
             why = await self.reload()
             return {"ok": False, "error": why} if why else {"ok": True}
+        if command == "ask":
+            name, arguments = str(request.get("name")), request.get("arguments") or {}
+            texts = {str(key): str(value) for key, value in dict(arguments).items()}
+            return {"ok": True, "values": await self.supervisor.ask(name, texts)}
         if command == "stop":
             self.stopping.set()
             await self.stopped.wait()

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from itertools import groupby
+from typing import Any
 
 from pillarbox.runtime.control import Bootstrap, ListenerFd
 from pillarbox.runtime.listeners import ListenError
@@ -32,6 +33,7 @@ from pillarbox.settings.load import encode
 from pillarbox.settings.model import Settings
 
 START_TIMEOUT = 60.0
+ANSWER_TIMEOUT = 5.0
 
 Problems = (ListenError, IdentityError, TlsError)
 
@@ -135,6 +137,14 @@ class Supervisor:
             "listeners": self.addresses(),
             "services": [group.status() for group in self.groups.values()],
         }
+
+    async def ask(
+        self, name: str, arguments: dict[str, str], timeout: float = ANSWER_TIMEOUT
+    ) -> list[dict[str, Any]]:
+        """What all processes have to say to a question, those that retire included."""
+        processes = [process for group in self.groups.values() for process in group.processes()]
+        answers = await asyncio.gather(*(p.ask(name, arguments, timeout) for p in processes))
+        return [value for answer in answers for value in answer]
 
     def addresses(self) -> list[str]:
         """``name address:port`` of every TCP listener."""

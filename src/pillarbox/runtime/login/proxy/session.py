@@ -37,7 +37,7 @@ class Here:
 HERE: Final = Here()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Proxied:
     """A session that is relayed to another server now."""
 
@@ -137,6 +137,7 @@ class Proxying:
         relay = Relay()
         proxied = Proxied(leg, relay, self._success.user, time.time())
         client.proxied_session = proxied
+        client.server.proxied.add(proxied)
         client.logged_in = True
         where = f"{leg.target.host}:{leg.target.port}"
         values = client.log_values(self._success.user, 0)
@@ -155,6 +156,7 @@ class Proxying:
 
     def _ended(self, proxied: Proxied) -> None:
         leg, relay = proxied.leg, proxied.relay
+        self._client.server.proxied.discard(proxied)
         reason = relay.done.result()
         side = relay.ended_by or "proxy"
         clean = reason in ("Connection closed", "")
