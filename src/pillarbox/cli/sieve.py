@@ -3,7 +3,8 @@
 Everything is done by the pure engine in `pillarbox.sieve`; here files are read, the time is told,
 and what came out is printed.  Scripts that a script includes, or that a test file names, are found
 beside it: by their name, or with ``.sieve`` added; those of ``include :personal`` also in the
-folder ``included``, of ``include :global`` in ``included-global``.
+folder ``included``, of ``include :global`` in ``included-global``.  The commands for the scripts
+that a user has in place are in `sieve_scripts`.
 
 Exit status: 0 if all is well, 1 if a test failed, 65 (EX_DATAERR) if a script is wrong.
 """
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pillarbox.cli import sieve_scripts
 from pillarbox.cli.failure import DATA, FAILURE, NO_INPUT, CommandFailed
 from pillarbox.cli.sieve_programs import programs_beside
 from pillarbox.sieve.driver import Answer, run_script
@@ -32,10 +34,11 @@ from pillarbox.sieve.testsuite.configuration import capabilities_of
 from pillarbox.sieve.testsuite.runner import Report, run_testsuite
 
 app = typer.Typer(
-    help="Check, show, try out and test Sieve scripts.",
+    help="Check, show, try out, test and store Sieve scripts.",
     add_completion=False,
     no_args_is_help=True,
 )
+sieve_scripts.add_to(app)
 
 _FOLDERS = {
     "test": (".",),
