@@ -172,6 +172,7 @@ class Attempt:
             settings.hostname,
             settings.auth_realms,
             None if given is None else split_bindings(given),
+            self._auth.openid_configuration,
         )
 
     async def _advance(self, answer: Any) -> Step:
@@ -241,7 +242,7 @@ class Attempt:
     async def _ask(self, question: Question) -> object:
         """The databases' answer to the mechanism."""
         request, passdbs = self.request, self._auth.passdbs
-        master = request.login_user is not None
+        master = request.becoming
         if isinstance(question, CheckAnonymous):
             request.fields["anonymous"] = ""
             self._outcome = Outcome("ok")
@@ -318,7 +319,7 @@ class Attempt:
     async def _become(self, known: Outcome) -> Rejected | None:
         """Let a master go on as the other user, if the settings want that one to be known."""
         request = self.request
-        if request.login_user is None:
+        if not request.becoming:
             return None
         request.become()
         if not known.goes_on:
@@ -355,9 +356,8 @@ class Attempt:
         original = request.original_user[:MAX_LENGTH]
         if original != user:
             names["original_user"] = original
-        master = request.master_user or (request.user if request.login_user is not None else None)
-        if master:
-            names["auth_user"] = master
+        if request.master_user:
+            names["auth_user"] = request.master_user
         return names
 
     def _reject(

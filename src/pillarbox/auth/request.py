@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pillarbox.events.event import REMOVED, Scope
+from pillarbox.events.event import Scope
 from pillarbox.wire.auth.params import AuthParams
 
 _SCOPE = (
@@ -36,13 +36,14 @@ class Request:
     ``fields`` are the passdb's, with ``userdb_`` ones among them; ``authenticated`` is true once
     a passdb has said that the user is who it claims to be.
 
-    In a master login ``user`` is the master and ``login_user`` whom it wants to become, until it
-    has: then ``user`` is that one, and ``master_user`` the master.
+    In a master login ``master_user`` is the master and ``login_user`` whom it wants to become;
+    ``user`` is the master while it is ``becoming``, and then the other.
     """
 
     __slots__ = (
         "_facts",
         "authenticated",
+        "becoming",
         "fields",
         "login_user",
         "master_user",
@@ -62,6 +63,7 @@ class Request:
         self.master_user: str | None = None
         self.fields: dict[str, str] = {}
         self.authenticated = False
+        self.becoming = False
         self._facts = params.facts()
         known = {name: self._facts[name] for name in _SCOPE}
         self.scope = Scope(parent, mechanism=mechanism, **known)
@@ -79,15 +81,15 @@ class Request:
 
     def act_for(self, user: str) -> None:
         """The user is a master who wants to become another."""
-        self.login_user = user
-        self.scope.set(login_user=user)
+        self.login_user, self.master_user, self.becoming = user, self.user, True
+        self.scope.set(login_user=user, master_user=self.user)
 
     def become(self) -> None:
         """The master has proven itself: from now on it is the other user."""
         assert self.login_user is not None
-        self.master_user, self.user, self.login_user = self.user, self.login_user, None
+        self.master_user, self.user, self.becoming = self.user, self.login_user, False
         self.fields = {n: v for n, v in self.fields.items() if not n.startswith(USERDB_PREFIX)}
-        self.scope.set(user=self.user, master_user=self.master_user, login_user=REMOVED)
+        self.scope.set(user=self.user, master_user=self.master_user)
 
     def rename(self, user: str) -> None:
         """A database says that the user is really called so."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from pillarbox.settings.errors import nearest
+from pillarbox.settings.mechanism_checks import mechanism_findings
 from pillarbox.settings.model import (
     EventExporterSettings,
     GroupBySettings,
@@ -32,7 +33,6 @@ from pillarbox.settings.script_places import script_findings
 from pillarbox.settings.tls_files import tls_findings
 from pillarbox.settings.variables import VariableError, expand
 
-MECHANISMS: Final = frozenset({"plain", "login", "scram-sha-1", "scram-sha-256"})
 PROTOCOLS: Final = frozenset({"imap", "lmtp", "pop3", "sieve"})
 
 POP3_LOGOUT_VARIABLES: Final = (
@@ -106,18 +106,8 @@ def _core(settings: Settings) -> Iterator[Finding]:
 
 def _names(settings: Settings) -> Iterator[Finding]:
     """Names of mechanisms, protocols, users and groups."""
-    for name in settings.auth_mechanisms:
-        if name.lower() not in MECHANISMS:
-            text = f"there is no mechanism {name}{nearest(name, MECHANISMS)}"
-            yield Finding(("auth_mechanisms",), text)
-    scram = [n for n in settings.auth_mechanisms if n.lower().startswith("scram")]
-    scheme = settings.auth_password_scheme.upper()
-    if scram and scheme != "PLAIN" and not scheme.startswith("SCRAM"):
-        text = (
-            f"{scram[0]} cannot log in whoever's password is stored as {scheme} "
-            "(auth_password_scheme); clients that try it first will fail"
-        )
-        yield Finding(("auth_mechanisms",), text, fatal=False)
+    for text, fatal in mechanism_findings(settings):
+        yield Finding(("auth_mechanisms",), text, fatal=fatal)
     for name in settings.protocols:
         if name not in PROTOCOLS:
             text = f"there is no protocol {name}{nearest(name, PROTOCOLS)}"
