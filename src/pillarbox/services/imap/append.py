@@ -12,6 +12,7 @@ from typing import cast
 from pillarbox.mailstore import errors, quota
 from pillarbox.mailstore.mailbox import Mailbox, NewMessage
 from pillarbox.services.imap.flag_text import split_flags
+from pillarbox.services.imap.imapsieve import run_scripts
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.wire.imap import sequence
 from pillarbox.wire.imap.append import Append
@@ -56,6 +57,7 @@ async def append(run: Run) -> Ok:
     mailbox = _open(run)
     try:
         appended = await mailbox.append(run.scope, messages)
+        await run_scripts(run, "append", mailbox, appended.uids.tolist())
     except errors.MailboxDeleted as error:
         raise No(error.text, b"TRYCREATE") from None
     finally:

@@ -10,6 +10,7 @@ from typing import cast
 
 from pillarbox.mailstore import errors
 from pillarbox.mailstore.view import CopyResult
+from pillarbox.services.imap.imapsieve import run_scripts
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.wire.imap import sequence
 from pillarbox.wire.imap.copy import Copy
@@ -58,6 +59,8 @@ async def _transfer(run: Run, move: bool) -> CopyResult | None:
             if move
             else view.copy(run.scope, positions, target)
         )
+        copied = result.target_uids.tolist() if len(result.source_uids) else ()
+        await run_scripts(run, "copy", target, copied, source=selected.name)
     finally:
         session.user.release_mailbox(target)
     return result if len(result.source_uids) else None

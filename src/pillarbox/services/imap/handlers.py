@@ -16,6 +16,7 @@ from pillarbox.services.imap import (
     copy,
     expunge,
     fetch,
+    filter,
     id,
     idle,
     mailbox,
@@ -38,6 +39,7 @@ class Sync(Enum):
 
 SYNC: Final = {
     "FETCH": Sync.NO_EXPUNGE,
+    "FILTER": Sync.NO_EXPUNGE,
     "STORE": Sync.NO_EXPUNGE,
     "SEARCH": Sync.NO_EXPUNGE,
     "SELECT": Sync.NONE,
@@ -60,6 +62,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "EXAMINE": select.examine,
     "EXPUNGE": expunge.expunge,
     "FETCH": fetch.fetch,
+    "FILTER": filter.filter_messages,
     "ID": id.identify,
     "IDLE": idle.idle,
     "LIST": listing.list_mailboxes,
@@ -77,6 +80,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "UID COPY": copy.copy,
     "UID EXPUNGE": expunge.expunge,
     "UID FETCH": fetch.fetch,
+    "UID FILTER": filter.filter_messages,
     "UID MOVE": copy.move,
     "UID SEARCH": search.search,
     "UID STORE": store.store,

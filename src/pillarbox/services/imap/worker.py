@@ -29,6 +29,7 @@ from pillarbox.runtime.handoff import Handoff, HandoffReply
 from pillarbox.runtime.service import ServiceContext
 from pillarbox.services.imap.selected import Selected
 from pillarbox.services.imap.session import ImapSession
+from pillarbox.services.imap.sieve import WorkerSieve
 from pillarbox.settings.variables import VariableError, expand
 
 DRAIN_SECONDS: Final = 15.0
@@ -41,6 +42,7 @@ class Worker:
     def __init__(self, ctx: ServiceContext) -> None:
         self.ctx = ctx
         self.users = Users()
+        self.sieve = WorkerSieve(ctx)
         self.auth = AuthMasterClient(ctx.base_dir / "auth-master")
         self.anvil = AnvilClient(ctx.base_dir / "anvil", ctx.log, ctx.scope)
         self.sessions: set[Connection] = set()
@@ -160,6 +162,7 @@ class Worker:
         except TimeoutError:
             for session in list(self.sessions):
                 session.abort("Server shutting down")
+        await self.sieve.close()
         await self.users.close()
         self.auth.close()
         await self.anvil.close()

@@ -24,12 +24,10 @@ class ImapSieveSettings(msgspec.Struct, frozen=True, kw_only=True):
     causes: Annotated[
         tuple[str, ...], Doc("What makes it run: `append`, `copy` (and moves), `flag`.")
     ] = ("append", "copy")
-    before: Annotated[
-        str, Doc("Name of the `sieve_script` block that runs before the mailbox's own script.")
-    ] = ""
-    after: Annotated[
-        str, Doc("Name of the `sieve_script` block that runs after the mailbox's own script.")
-    ] = ""
+    scripts: Annotated[
+        tuple[str, ...],
+        Doc("Names of scripts in places of type `global`, which run one after the other."),
+    ] = ()
 
 
 class SieveProgramsSettings(SieveScriptsSettings, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ AFTER_LOGIN: Final = (
     "CONDSTORE",
     "QRESYNC",
     "COMPRESS=DEFLATE",
+    "FILTER=SIEVE",
 )
 
 

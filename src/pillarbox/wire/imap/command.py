@@ -23,6 +23,7 @@ from pillarbox.wire.imap.copy import (
 )
 from pillarbox.wire.imap.enable import Enable, parse_enable
 from pillarbox.wire.imap.fetch import Fetch, parse_fetch, parse_uid_fetch
+from pillarbox.wire.imap.filter import Filter, parse_filter, parse_uid_filter
 from pillarbox.wire.imap.id import Id, parse_id
 from pillarbox.wire.imap.lexer import MAX_NESTING, BadSyntax, Lexer
 from pillarbox.wire.imap.list import List, Lsub, parse_list, parse_lsub
@@ -49,6 +50,7 @@ Arguments = (
     | Create
     | Enable
     | Fetch
+    | Filter
     | Id
     | List
     | Login
@@ -128,6 +130,7 @@ PARSERS: Final[dict[str, Callable[[Lexer], Arguments]]] = {
     "EXAMINE": parse_select,
     "EXPUNGE": _nothing,
     "FETCH": parse_fetch,
+    "FILTER": parse_filter,
     "ID": parse_id,
     "IDLE": _nothing,
     "LIST": parse_list,
@@ -147,6 +150,7 @@ PARSERS: Final[dict[str, Callable[[Lexer], Arguments]]] = {
     "UID COPY": parse_uid_copy,
     "UID EXPUNGE": parse_uid_expunge,
     "UID FETCH": parse_uid_fetch,
+    "UID FILTER": parse_uid_filter,
     "UID MOVE": parse_uid_copy,
     "UID SEARCH": parse_uid_search,
     "UID STORE": parse_uid_store,

@@ -38,7 +38,7 @@ _AUTHENTICATED: Final = _ANY | frozenset(
         "COMPRESS",
     ]
 )
-_MESSAGES: Final = ["EXPUNGE", "SEARCH", "FETCH", "STORE", "COPY", "MOVE"]
+_MESSAGES: Final = ["EXPUNGE", "SEARCH", "FETCH", "STORE", "COPY", "MOVE", "FILTER"]
 _SELECTED: Final = _AUTHENTICATED.union(
     ["CHECK", "CLOSE", "UNSELECT"], _MESSAGES, (f"UID {name}" for name in _MESSAGES)
 )
