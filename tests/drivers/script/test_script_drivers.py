@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from script_contract import ScriptContract, anything
+from script_contract import Full, ScriptContract, anything
 
 from pillarbox.drivers import registry
+from pillarbox.drivers.dict.fail import FailDict
+from pillarbox.drivers.dict.file import FileDict
+from pillarbox.drivers.dict.memory import MemoryDict
 from pillarbox.drivers.script import file
 from pillarbox.drivers.script.api import Listed, Place, ScriptDriver, ScriptError, ScriptExists
+from pillarbox.drivers.script.dict import DictScripts
 from pillarbox.drivers.script.fail import FailScripts
 from pillarbox.drivers.script.memory import MemoryScripts
-from pillarbox.settings.model import Settings
+from pillarbox.settings.model import DictBlockSettings, Settings
 from pillarbox.settings.schema.sieve_script import SieveScriptSettings
 
 
@@ -41,6 +46,18 @@ class TestFile(ScriptContract):
         return driver
 
 
+class TestDictInMemory(ScriptContract):
+    persistent = False
+
+    def make(self, path: Path) -> ScriptDriver:
+        return DictScripts(MemoryDict(), "ann@example.org")
+
+
+class TestDictInFile(ScriptContract):
+    def make(self, path: Path) -> ScriptDriver:
+        return DictScripts(FileDict(str(path / "dict")), "ann@example.org")
+
+
 class TestFailWithoutFailures(ScriptContract):
     persistent = False
 
@@ -49,7 +66,7 @@ class TestFailWithoutFailures(ScriptContract):
 
 
 def test_all_drivers_are_found_by_name(tmp_path: Path) -> None:
-    assert {"file", "memory", "fail"} <= set(registry.names("script"))
+    assert {"dict", "file", "memory", "fail"} <= set(registry.names("script"))
     assert registry.load("script", "memory").make(place(tmp_path)).name == "memory"
     assert registry.load("script", "fail").make(place(tmp_path)).name == "fail"
 
@@ -190,5 +207,65 @@ def test_a_place_needs_a_path_and_a_folder_that_can_be_written(tmp_path: Path) -
         await lonely.save("a", b"keep;", anything)
         with pytest.raises(ScriptError, match="active_path"):
             await lonely.activate("a")
+
+    asyncio.run(go())
+
+
+def test_users_of_one_dict_have_scripts_of_their_own(tmp_path: Path) -> None:
+    async def go() -> None:
+        settings = msgspec.structs.replace(
+            Settings(), dict={"d": DictBlockSettings(driver="file", dict_file_path="%{home}/d")}
+        )
+
+        def open_for(user: str, **block: Any) -> Any:
+            values = {"home": str(tmp_path), "user": user}
+            chosen = SieveScriptSettings(driver="dict", dict="d", **block)
+            return registry.load("script", "dict").make(Place("b", chosen, settings, values))
+
+        ann, bob = open_for("ann"), open_for("b/ob")
+        await ann.save("rules", b"keep;", anything)
+        await bob.save("rules", b"stop;", anything)
+        assert await ann.read("rules") == b"keep;"
+        assert ann.location("rules") == "dict:priv/sieve/ann/script/rules"
+        default = open_for("ann", type="default", name="rules")
+        assert await default.active() == "rules"
+        with pytest.raises(ScriptError):
+            await default.delete("rules")
+        with pytest.raises(ValueError, match="needs name"):
+            open_for("ann", type="before")
+        nowhere = SieveScriptSettings(driver="dict", dict="e")
+        with pytest.raises(ValueError, match="there is no dict 'e'"):
+            registry.load("script", "dict").make(Place("b", nowhere, settings, {"user": "ann"}))
+        for place_ in (ann, bob, default):
+            await place_.close()
+
+    asyncio.run(go())
+
+
+def test_a_broken_dict_is_a_temporary_failure() -> None:
+    async def go() -> None:
+        scripts = DictScripts(FailDict(), "ann")
+        for call in (scripts.scripts(), scripts.read("a"), scripts.save("a", b"", anything)):
+            with pytest.raises(ScriptError, match="dict: "):
+                await call
+        await scripts.close()
+
+    asyncio.run(go())
+
+
+def test_writers_in_two_processes_do_not_undo_each_other(tmp_path: Path) -> None:
+    def one(existing: Sequence[Listed]) -> None:
+        if existing:
+            raise Full
+
+    async def go() -> None:
+        places = [DictScripts(FileDict(str(tmp_path / "d")), "ann") for _ in range(4)]
+        ends = await asyncio.gather(
+            *(place.save(f"s{n}", b"keep;", one) for n, place in enumerate(places)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(end, Full) for end in ends) == 3
+        for place in places:
+            await place.close()
 
     asyncio.run(go())

@@ -34,7 +34,7 @@ class LoginServer(server.LoginServer):
             sieve=self._extensions,
             notify=self.settings.managesieve_notify_capability,
             max_redirects=self.settings.sieve_max_redirects,
-            mechanisms=self.policy.mechanisms(secured),
+            mechanisms=self.policy.mechanisms(secured, tls),
             starttls=self.tls is not None and not tls,
             xclient=xclient.NAMES if trusted else (),
         )
