@@ -72,7 +72,7 @@ class FakeRelay:
             self._context.load_cert_chain(certificate)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
-        self._open: set[socket.socket] = set()
+        self._open: set[_Served] = set()
         self._threads: list[threading.Thread] = []
         self._stopped = False
 
@@ -95,7 +95,7 @@ class FakeRelay:
         """Close all connections that are open."""
         for one in list(self._open):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                one.sock.shutdown(socket.SHUT_RDWR)
 
     def commands(self, verb: str = "") -> list[str]:
         """The commands of all connections, or those with this verb."""
@@ -113,30 +113,29 @@ class FakeRelay:
             self._threads.append(thread)
 
     def _serve(self, sock: socket.socket) -> None:
-        self._open.add(sock)
+        served = _Served(self, sock, self._context)
+        self._open.add(served)
         try:
-            _Served(self, sock, self._context, self._implicit).run()
-        except (OSError, ssl.SSLError, ValueError):
+            served.run(self._implicit)
+        except (OSError, ValueError):
             pass
         finally:
-            self._open.discard(sock)
-            sock.close()
+            self._open.discard(served)
+            served.close()
 
 
 class _Served:
     """One connection being served."""
 
     def __init__(
-        self, relay: FakeRelay, sock: socket.socket, context: ssl.SSLContext | None, implicit: bool
+        self, relay: FakeRelay, sock: socket.socket, context: ssl.SSLContext | None
     ) -> None:
         self.relay = relay
         self.talk = Talk()
         relay.talks.append(self.talk)
         self.context = context
         self.sock = sock
-        if implicit:
-            self._begin_tls()
-        self.file = self.sock.makefile("rb")
+        self.file = sock.makefile("rb")
         self.sender = ""
         self.parameters = ""
         self.recipients: list[str] = []
@@ -144,10 +143,18 @@ class _Served:
 
     def _begin_tls(self) -> None:
         assert self.context is not None
+        self.file.close()
         self.sock = self.context.wrap_socket(self.sock, server_side=True)
+        self.file = self.sock.makefile("rb")
         self.talk.tls = True
 
-    def run(self) -> None:
+    def close(self) -> None:
+        self.file.close()
+        self.sock.close()
+
+    def run(self, implicit: bool) -> None:
+        if implicit:
+            self._begin_tls()
         self.say("GREETING", "220 relay.example.com ESMTP")
         while line := self.file.readline():
             text = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -156,9 +163,6 @@ class _Served:
             getattr(self, f"do_{verb.lower()}", self.do_other)(verb, text)
             if verb == "QUIT":
                 break
-        self.file.close()
-        if isinstance(self.sock, ssl.SSLSocket):
-            self.sock.close()
 
     def say(self, verb: str, default: str) -> bool:
         """Answer; whether it was a success."""
@@ -185,7 +189,6 @@ class _Served:
     def do_starttls(self, verb: str, text: str) -> None:
         if self.say(verb, "220 2.0.0 go"):
             self._begin_tls()
-            self.file = self.sock.makefile("rb")
 
     def do_auth(self, verb: str, text: str) -> None:
         words = text.split(" ")

@@ -56,11 +56,15 @@ def talk(
     """Do something on a session that is ready."""
 
     async def scenario() -> None:
-        session = await open_session(Scope(), log, settings, to)
         try:
-            await work(session)
+            session = await open_session(Scope(), log, settings, to)
+            try:
+                await work(session)
+            finally:
+                await session.quit()
         finally:
-            await session.quit()
+            for _ in range(10):  # what was cut off is closed in a later turn of the loop
+                await asyncio.sleep(0)
 
     uvrun(scenario())
 
