@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 
@@ -16,9 +17,11 @@ from collections.abc import Sequence
 class Imap:
     """One connection; `run` sends a command and reads to its tagged reply."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock)
         self._tag = 0
         self._buffer = bytearray(1 << 20)
         self.sock.recv(4096)
