@@ -18,18 +18,33 @@ from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.auth import service
 from pillarbox.settings.model import PassdbSettings, Settings, UserdbSettings
 
+MECHANISMS = [
+    *("plain", "LOGIN", "scram-sha-1", "SCRAM-SHA-256", "cram-md5", "digest-md5"),
+    *("oauthbearer", "xoauth2"),
+]
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[Path]:
     """A settings file of a running auth service with bob (password ``secret``)."""
     users = tmp_path / "users"
     users.write_text("bob@example.com:{PLAIN}secret:1:2::/home/bob::theme=dark\n")
+    masters = tmp_path / "masters"
+    masters.write_text("admin:{PLAIN}root:\n")
     settings = msgspec.structs.replace(
         Settings(),
         base_dir=str(tmp_path),
-        auth_mechanisms=("plain", "login", "scram-sha-1", "scram-sha-256"),
+        auth_mechanisms=tuple(name.lower() for name in MECHANISMS),
         auth_failure_delay=0.0,
-        passdb={"f": PassdbSettings(driver="passwd-file", passwd_file_path=str(users))},
+        passdb={
+            "m": PassdbSettings(
+                driver="passwd-file",
+                passwd_file_path=str(masters),
+                master=True,
+                result_success="continue",
+            ),
+            "f": PassdbSettings(driver="passwd-file", passwd_file_path=str(users)),
+        },
         userdb={"f": UserdbSettings(driver="passwd-file", passwd_file_path=str(users))},
     )
     file = tmp_path / "pillarbox.toml"
@@ -70,7 +85,7 @@ def config(tmp_path: Path) -> Iterator[Path]:
         listener.sock.close()
 
 
-@pytest.mark.parametrize("mechanism", ["plain", "LOGIN", "scram-sha-1", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_auth_test(config: Path, capsys: pytest.CaptureFixture[str], mechanism: str) -> None:
     arguments = ["auth", "test", "-c", str(config), "-m", mechanism, "Bob@example.com", "secret"]
     assert cli(arguments) == 0
@@ -90,6 +105,19 @@ def test_auth_test(config: Path, capsys: pytest.CaptureFixture[str], mechanism: 
 )
 def test_auth_test_fails(config: Path, user: str, extra: list[str], status: int) -> None:
     assert cli(["auth", "test", "-c", str(config), *extra, user, "wrong"]) == status
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "scram-sha-256"])
+def test_auth_test_of_a_master(
+    config: Path, capsys: pytest.CaptureFixture[str], mechanism: str
+) -> None:
+    common = ["auth", "test", "-c", str(config), "-m", mechanism, "-M", "admin"]
+    assert cli([*common, "bob@example.com", "root"]) == 0
+    out = capsys.readouterr().out
+    assert "passdb: bob@example.com auth succeeded" in out
+    assert "auth_user: admin" in out
+    assert cli([*common, "bob@example.com", "secret"]) == 77
+    assert cli([*common, "nobody@example.com", "root"]) == 77
 
 
 def test_auth_login(
@@ -129,7 +157,13 @@ def test_pw(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli(["pw", "-s", "nosuch", "-p", "x"]) == 64
     capsys.readouterr()
     assert cli(["pw", "-l"]) == 0
-    assert "ARGON2ID" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ARGON2ID" in out
+    assert "weak, see auth_allow_weak_schemes: SHA " in out
+    assert cli(["pw", "-s", "DIGEST-MD5", "-p", "secret"]) == 64
+    assert cli(["pw", "-s", "DIGEST-MD5", "-u", "bob@example.com", "-p", "secret"]) == 0
+    stored = capsys.readouterr().out.strip()
+    assert cli(["pw", "-u", "bob@example.com", "-p", "secret", "-t", stored]) == 0
 
 
 def test_flushing_the_cache(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

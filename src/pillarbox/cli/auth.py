@@ -43,16 +43,34 @@ app = typer.Typer(
 )
 _T = TypeVar("_T")
 CONNECT_SECONDS = 5.0
-_MECHANISMS: dict[str, Callable[[str, str], sasl.Client]] = {
+_MECHANISMS: dict[str, Callable[[str, str, str], sasl.Client]] = {
     "PLAIN": sasl.plain,
-    "LOGIN": sasl.login,
-    "SCRAM-SHA-1": lambda user, password: sasl.scram("sha1", user, password, _nonce()),
-    "SCRAM-SHA-256": lambda user, password: sasl.scram("sha256", user, password, _nonce()),
+    "LOGIN": lambda user, password, authzid: sasl.login(user, password),
+    "SCRAM-SHA-1": lambda user, password, authzid: sasl.scram(
+        "sha1", user, password, _nonce(), authzid
+    ),
+    "SCRAM-SHA-256": lambda user, password, authzid: sasl.scram(
+        "sha256", user, password, _nonce(), authzid
+    ),
+    "CRAM-MD5": lambda user, password, authzid: sasl.cram_md5(user, password),
+    "DIGEST-MD5": lambda user, password, authzid: sasl.digest_md5(
+        user, password, _nonce(), "pillarbox", "localhost"
+    ),
+    "OAUTHBEARER": lambda user, password, authzid: sasl.oauthbearer(user, password),
+    "XOAUTH2": lambda user, password, authzid: sasl.xoauth2(user, password),
+    "ANONYMOUS": lambda user, password, authzid: sasl.anonymous(user),
 }
+"""Client mechanisms by name, made of user, password or token, and whom to act for."""
 
 UserArgument = Annotated[str, typer.Argument(metavar="USER")]
 PasswordArgument = Annotated[
     str | None, typer.Argument(metavar="PASSWORD", help="Otherwise asked for.")
+]
+MasterOption = Annotated[
+    str,
+    typer.Option(
+        "--master", "-M", metavar="MASTER", help="Log in as USER with this master user's password."
+    ),
 ]
 MechanismOption = Annotated[str, typer.Option("--mechanism", "-m", help="SASL mechanism.")]
 InfoOption = Annotated[
@@ -72,6 +90,7 @@ def try_password(
     user: UserArgument,
     password: PasswordArgument = None,
     mechanism: MechanismOption = "PLAIN",
+    master: MasterOption = "",
     info: InfoOption = None,
     config: ConfigOption = None,
     override: OverrideOption = None,
@@ -80,11 +99,12 @@ def try_password(
     settings = settings_of(config, override)
     params = _params(info)
     secret = password if password is not None else _ask()
+    who = (master, user) if master else (user, "")
 
     async def work(scope: Scope) -> Success:
         client = AuthClient(Path(settings.base_dir) / "auth-client", params.service)
         try:
-            return await _authenticate(client, mechanism, user, secret, params, scope)
+            return await _authenticate(client, mechanism, who, secret, params, scope)
         finally:
             client.close()
 
@@ -98,6 +118,7 @@ def login(
     user: UserArgument,
     password: PasswordArgument = None,
     mechanism: MechanismOption = "PLAIN",
+    master: MasterOption = "",
     info: InfoOption = None,
     config: ConfigOption = None,
     override: OverrideOption = None,
@@ -107,16 +128,17 @@ def login(
     folder = Path(settings.base_dir)
     params = _params(info)
     secret = password if password is not None else _ask()
+    who = (master, user) if master else (user, "")
 
     async def work(scope: Scope) -> tuple[Success, UserInfo]:
         client = AuthClient(folder / "auth-login", params.service)
-        master = AuthMasterClient(folder / "auth-master")
+        worker = AuthMasterClient(folder / "auth-master")
         try:
-            reply = await _authenticate(client, mechanism, user, secret, params, scope)
-            found = await master.login(reply.id, client.pid, client.cookie, scope)
+            reply = await _authenticate(client, mechanism, who, secret, params, scope)
+            found = await worker.login(reply.id, client.pid, client.cookie, scope)
         finally:
             client.close()
-            master.close()
+            worker.close()
         return reply, found
 
     reply, found = asyncio.run(_told(settings, work))
@@ -223,18 +245,22 @@ async def _told(settings: Settings, work: Callable[[Scope], Awaitable[_T]]) -> _
 async def _authenticate(
     client: AuthClient,
     mechanism: str,
-    user: str,
+    who: tuple[str, str],
     password: str,
     params: AuthParams,
     scope: Scope,
 ) -> Success:
-    """The whole exchange.  Raises CommandFailed, AuthTemporaryError."""
+    """The whole exchange; ``who`` is the user, and whom it wants to act for.
+
+    Raises CommandFailed, AuthTemporaryError.
+    """
     name = mechanism.upper()
     if name not in _MECHANISMS:
         known = ", ".join(_MECHANISMS).lower()
         raise CommandFailed(f"no mechanism {mechanism}; there are {known}", USAGE)
     await client.connect(CONNECT_SECONDS)
-    exchange = _MECHANISMS[name](user, password)
+    user, authzid = who
+    exchange = _MECHANISMS[name](user, password, authzid)
     first = next(exchange)
     request = client.begin(name, first or None, params, scope)
     while isinstance(reply := await request.result(), Challenge):
