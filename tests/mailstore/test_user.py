@@ -64,6 +64,40 @@ def test_sessions_share_and_idle_users_stay_for_a_while(
     run(main())
 
 
+def test_the_names_of_a_new_user_are_durable_before_the_first_mail(
+    tmp_path: Any, open_user: Any, fill: Any, run: Any, monkeypatch: Any
+) -> None:
+    synced: list[str] = []
+
+    def remember(sync: Any) -> Any:
+        def syncing(fd: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+            sync(fd)
+
+        return syncing
+
+    monkeypatch.setattr(os, "fsync", remember(os.fsync))
+    monkeypatch.setattr(os, "fdatasync", remember(os.fdatasync))
+
+    async def main() -> None:
+        async with open_user() as user:
+            # A login alone promises nothing.
+            inbox = user.open_mailbox("INBOX")
+            assert synced == []
+            await fill(inbox, 1)
+            log = str(inbox.folder / "index.log")
+            names = [user.mail_path / "mailboxes.json", user.mail_path, inbox.folder]
+            before = synced[: synced.index(log)]
+            assert {str(name) for name in [*names, inbox.folder.parent]} <= set(before)
+            synced.clear()
+            await fill(inbox, 1)
+            assert synced[-1] == log
+            assert str(inbox.folder) not in synced
+            user.release_mailbox(inbox)
+
+    run(main())
+
+
 def test_bad_fields_are_a_temporary_failure(tmp_path: Any, logged: Any, run: Any) -> None:
     async def main() -> None:
         users = Users()

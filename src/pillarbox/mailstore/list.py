@@ -28,7 +28,7 @@ from typing import TypeVar
 import msgspec
 
 from pillarbox.mailstore import errors
-from pillarbox.mailstore.index.log import DELETED, TAIL_AT
+from pillarbox.mailstore.index.log import DELETED, TAIL_AT, sync_folder
 from pillarbox.mailstore.index.opening import LOG
 from pillarbox.settings.model import Settings
 
@@ -122,16 +122,25 @@ class MailboxList:
         return list(self._sorted)
 
     def prepare(self) -> MailboxEntry:
-        """In a thread: make the list of a new user, durably; INBOX.  Raises errors.Temporary."""
+        """In a thread: make the list of a new user; INBOX.  Raises errors.Temporary.
+
+        Nothing was promised of it yet: `settle` makes it durable before the first mail is there.
+        """
         with self._reading_errors():
             document = self._read()
             if document is None or not document.mailboxes:
-                self._change(lambda doc: None)
+                self._change(lambda doc: None, durable=False)
                 document = self._read()
         for one in document.mailboxes if document else ():
             if one.name == INBOX:
                 return _entry(one)
         raise errors.Temporary
+
+    def settle(self) -> None:
+        """In a thread: make the list durable as it is.  Raises OSError."""
+        with open(self._file, "rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(self._root)
 
     def get(self, name: str) -> MailboxEntry | None:
         """The mailbox of that name, or None."""
@@ -302,8 +311,8 @@ class MailboxList:
         self._refresh()
         return result
 
-    def _change(self, change: Callable[[_Document], T]) -> T:
-        """Under the lock: read, change, write by rename, sync."""
+    def _change(self, change: Callable[[_Document], T], *, durable: bool = True) -> T:
+        """Under the lock: read, change, write by rename, sync if it is to be ``durable``."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked():
             document = self._read()
@@ -314,21 +323,19 @@ class MailboxList:
             result = change(document)
             after = msgspec.json.encode(document)
             if after != before or not self._file.exists():
-                self._write(msgspec.json.format(after, indent=1))
+                self._write(msgspec.json.format(after, indent=1), durable)
             return result
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, content: bytes, durable: bool) -> None:
         temporary = self._file.with_suffix(".tmp")
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, self._file)
-        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if durable:
+            sync_folder(self._root)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -167,6 +167,7 @@ class MailUser:
             uidvalidity=uidvalidity,
             rescue=self._rescue,
             exists=lambda: self.mailboxes.by_guid(guid) is not None,
+            settle=self.mailboxes.settle,
         )
 
     def _rescue(self) -> Iterator[Stored]:

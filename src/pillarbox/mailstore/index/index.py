@@ -38,7 +38,8 @@ class Options:
     """What an index needs to know from outside.
 
     Times in seconds, sizes in bytes.  ``rescue`` gives all messages of the user's store,
-    ``exists`` tells whether the mailbox is still in the list, ``uidvalidity`` what the list says.
+    ``exists`` tells whether the mailbox is still in the list, ``uidvalidity`` what the list says;
+    ``settle`` makes the list durable, before the first change of a new mailbox.
     """
 
     lock_timeout: float = 120.0
@@ -47,6 +48,7 @@ class Options:
     uidvalidity: int = 1
     rescue: Rescue | None = None
     exists: Callable[[], bool] = lambda: True
+    settle: Callable[[], None] = lambda: None
 
 
 class MailboxIndex:
@@ -77,6 +79,20 @@ class MailboxIndex:
         except OSError as error:
             log.error(self.scope, f"cannot open the index in {self.folder}: {error}")
             raise Temporary from error
+
+    def settle(self) -> None:
+        """Under the lock, in any thread, before a write: the first one makes the names durable.
+
+        Raises OSError.
+        """
+        if self.untouched:
+            self.options.settle()
+            opening.settle(self.folder)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever written here, so that its very names may not be durable yet."""
+        return self.offset == DATA_START and self.log.base.sequence == 1
 
     def _open_locked(self) -> Opened:
         """Look again with nobody writing; end a writer's unfinished work, mend what is broken."""

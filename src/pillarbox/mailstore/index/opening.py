@@ -48,22 +48,21 @@ class Opened:
 
 
 def create(folder: Path, guid: bytes, uidvalidity: int) -> None:
-    """Make the files of a new, empty mailbox durably; the folder is made when it is missing.
+    """Make the files of a new, empty mailbox; the folder is made when it is missing.
 
+    Nothing was promised of it yet, so nothing is synced: that is for who writes the first
+    transaction (`settle`).  A log that a crash leaves half made holds nothing, and is made again.
     Raises FileExistsError when it has an index, OSError.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (folder / LOG).exists() or (folder / INDEX).exists():
         raise FileExistsError(str(folder / LOG))
-    # All names first, all syncs after: the first sync's journal commit then takes everything along.
-    # A log that a crash leaves half made holds nothing yet, and is made again.
-    base = LogBase(guid, 1, uidvalidity, 1, 1)
-    log = LogFile.create(folder / f"{LOG}.new", base, sync=False)
-    try:
-        (folder / f"{LOG}.new").rename(folder / LOG)
-        os.fsync(log.fd)
-    finally:
-        log.close()
+    LogFile.create(folder / f"{LOG}.new", LogBase(guid, 1, uidvalidity, 1, 1), sync=False).close()
+    (folder / f"{LOG}.new").rename(folder / LOG)
+
+
+def settle(folder: Path) -> None:
+    """Make the names of a new mailbox durable.  Raises OSError."""
     sync_folder(folder)
     sync_folder(folder.parent)
 

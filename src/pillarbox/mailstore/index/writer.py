@@ -248,11 +248,11 @@ class Writer:
         data = b"".join(parts)
         index.flushing = True
         try:
-            if pace.quick(len(data), self._last_write):
-                pace.timed(_write_and_unlock, index.log, data, index.offset, fd)
+            if not index.untouched and pace.quick(len(data), self._last_write):
+                pace.timed(_write_and_unlock, index, data, fd)
             else:
                 # Shielded: once begun it must end, for the thread is the one who unlocks.
-                work = partial(pace.timed, _write_and_unlock, index.log, data, index.offset, fd)
+                work = partial(pace.timed, _write_and_unlock, index, data, fd)
                 loop = asyncio.get_running_loop()
                 await asyncio.shield(loop.run_in_executor(flush_pool(), work))
         except OSError as error:
@@ -368,9 +368,10 @@ class Writer:
                 await self.commit(lambda draft: draft.ops.extend(ops))
 
 
-def _write_and_unlock(target: LogFile, data: bytes, offset: int, fd: int) -> None:
+def _write_and_unlock(index: MailboxIndex, data: bytes, fd: int) -> None:
     try:
-        target.write(data, offset)
+        index.settle()
+        index.log.write(data, index.offset)
     finally:
         lock.release(fd)
 
@@ -411,6 +412,7 @@ def commit_blocking(index: MailboxIndex, builder: Builder[T]) -> T:
         transaction = draft.finish()
         if transaction is not None:
             data = tx.encode(transaction, index.prev)
+            index.settle()
             index.log.write(data, index.offset)
             index.state.apply(transaction)
             index.applied(index.offset + len(data), transaction.crc)
