@@ -3,7 +3,8 @@
 An `Acceptor` serves the listeners of one process: it makes a `Connection` of every socket it
 accepts, reads the PROXY header first where the listener has ``haproxy``, starts TLS where it has
 ``ssl``, keeps count, and stops accepting while the process has ``client_limit`` connections (the
-kernel's backlog and the other processes of the service take over).
+kernel's backlog and the other processes of the service take over).  It takes one connection at a
+time and then looks after those that it has: who is busy leaves the next to a process that is not.
 
 The PROXY header is peeked at and taken out of the socket to the byte, so that a ClientHello right
 behind it reaches the TLS library untouched.
@@ -24,7 +25,6 @@ from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.runtime.tls import TlsContexts
 from pillarbox.wire.haproxy.header import MAX_V2, HeaderError, NeedMore, ProxyHeader, parse
 
-BATCH: Final = 16
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 Factory = Callable[[BoundListener], Connection]
@@ -103,23 +103,22 @@ class Acceptor:
                 self._loop.remove_reader(listener.sock.fileno())
 
     def _accept(self, listener: BoundListener) -> None:
-        for _ in range(BATCH):
-            if len(self.connections) + len(self._opening) >= self._ctx.client_limit:
-                self._full(f"client_limit of {self._ctx.client_limit} reached")
-                return
-            try:
-                sock, _address = listener.sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._full(f"accept() failed: {error.strerror}")
-                if error.errno not in _FULL:
-                    raise
-                return
-            sock.setblocking(False)
-            task = self._loop.create_task(self._open(sock, listener))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+        if len(self.connections) + len(self._opening) >= self._ctx.client_limit:
+            self._full(f"client_limit of {self._ctx.client_limit} reached")
+            return
+        try:
+            sock, _address = listener.sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._full(f"accept() failed: {error.strerror}")
+            if error.errno not in _FULL:
+                raise
+            return
+        sock.setblocking(False)
+        task = self._loop.create_task(self._open(sock, listener))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     def _full(self, why: str) -> None:
         """Leave new clients in the backlog and look again soon."""
