@@ -348,8 +348,8 @@ class Bystander(threading.Thread):
         if self.error is not None:
             raise self.error
         self.client.close()
-        assert max(self.times) < 2, sorted(self.times)[-5:]
-        assert statistics.median(self.times) < 0.2
+        assert max(self.times) < 10, sorted(self.times)[-5:]
+        assert statistics.median(self.times) < 1
 
 
 def bystanders(server: Running) -> list[Bystander]:

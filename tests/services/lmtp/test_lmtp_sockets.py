@@ -94,7 +94,7 @@ class Server:
         self.contexts: list[ServiceContext] = []
         self.ready = threading.Event()
         self.failed: BaseException | None = None
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Server:
         self.unix = self.base / "lmtp"
