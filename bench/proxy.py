@@ -105,7 +105,7 @@ def _measure(options: argparse.Namespace, name: str, tls: bool, direct: int, thr
         for port, found in times.items():
             found.append(_fetch(port, tls))
     rates = {port: options.megabytes / statistics.median(found) for port, found in times.items()}
-    ratio = rates[through] / rates[direct]
+    ratio: float = rates[through] / rates[direct]
     print(
         f"{name} direct {rates[direct]:7.0f} MB/s, proxied {rates[through]:7.0f} MB/s, "
         f"ratio {ratio:.2f} (target {TARGET})"
