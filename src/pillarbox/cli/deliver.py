@@ -1,9 +1,10 @@
 """``pillarbox deliver``: one message from standard input into a user's mailbox.
 
 For mail servers that run a program for each message.  What LMTP tells by reply codes is told by
-the exit status (sysexits.h): 67 no such user, 75 try again later, 77 the user has no room, 0 only
-when the message is on disk.  The user is looked up by the auth service of the running server; when
-there is none, by the same databases directly.
+the exit status (sysexits.h): 67 no such user, 75 try again later, 77 the user has no room or a
+script refuses the message, 0 only when the message is on disk or a script has done with it.  The
+user is looked up by the auth service of the running server; when there is none, by the same
+databases directly.
 
 Senders of the envelope come by ``-f``; without it no Return-Path is written.  The "From " line
 that some programs put in front is dropped.
@@ -29,6 +30,8 @@ from pillarbox.delivery.deliver import Delivery
 from pillarbox.delivery.envelope import Envelope
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.delivery.outcome import Kind, Outcome
+from pillarbox.delivery.sieve.filter import Filter
+from pillarbox.delivery.submit import Submitter
 from pillarbox.drivers.storage.api import StorageError
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.errors import MailError
@@ -83,6 +86,8 @@ def deliver(
     if outcome.kind is Kind.OVER_QUOTA:
         status = TEMPORARY if settings.quota_full_tempfail else NO_PERMISSION
         raise CommandFailed(outcome.text, status)
+    if outcome.kind is Kind.REFUSED:
+        raise CommandFailed(outcome.text, NO_PERMISSION)
     if outcome.kind is not Kind.STORED:
         raise CommandFailed(outcome.text, TEMPORARY)
 
@@ -127,8 +132,10 @@ async def deliver_to(ctx: ServiceContext, name: str, envelope: Envelope, mailbox
         read_message(message, settings.mail_max_size)
         opened = await users.acquire(found, fields, settings)
         session = UserSession(Scope(scope, user=found))
+        submitter = Submitter(log, settings)
+        delivery = Delivery(log, settings, Filter(log, submitter))
         try:
-            return await Delivery(log, settings).deliver(
+            return await delivery.deliver(
                 opened,
                 envelope,
                 message,
@@ -137,6 +144,8 @@ async def deliver_to(ctx: ServiceContext, name: str, envelope: Envelope, mailbox
             )
         finally:
             session.close()
+            await delivery.close()
+            await submitter.close()
             users.release(opened)
     except (MailError, StorageError, OSError) as error:
         raise CommandFailed(str(error), TEMPORARY) from None

@@ -30,6 +30,8 @@ SERVICE = ServiceSpec(
 async def run(ctx: ServiceContext) -> None:
     """Serve until the master says stop."""
     from pillarbox.delivery.deliver import Delivery
+    from pillarbox.delivery.sieve.filter import Filter
+    from pillarbox.delivery.submit import Submitter
     from pillarbox.mailstore.user import Users
     from pillarbox.runtime.acceptor import Acceptor
     from pillarbox.runtime.auth_master import AuthMasterClient
@@ -39,12 +41,14 @@ async def run(ctx: ServiceContext) -> None:
 
     auth = AuthMasterClient(ctx.base_dir / "auth-master")
     users = Users()
-    delivery = Delivery(ctx.log, ctx.settings)
+    submitter = Submitter(ctx.log, ctx.settings)
+    delivery = Delivery(ctx.log, ctx.settings, Filter(ctx.log, submitter))
     backend = Backend(ctx, auth, users, delivery, tls_contexts(ctx.settings))
     acceptor = Acceptor(ctx, lambda listener: LmtpClient(backend, listener), tls=backend.tls)
 
     def reloaded(settings: Settings) -> None:
         backend.reloaded(settings)
+        submitter.settings = settings
         try:
             backend.tls = acceptor.tls = tls_contexts(settings)
         except TlsError as error:
@@ -58,4 +62,6 @@ async def run(ctx: ServiceContext) -> None:
         await acceptor.close(ctx.settings.shutdown_timeout)
     finally:
         auth.close()
+        await delivery.close()
+        await submitter.close()
         await users.close()
