@@ -74,6 +74,12 @@ class Authenticator:
         request.act_for(wanted)
         return known
 
+    @property
+    def openid_configuration(self) -> str:
+        """Where clients can read how to get a token; "" if that is not known."""
+        urls = (b.settings.oauth2_openid_configuration_url for b in self.passdbs.blocks)
+        return next((url for url in urls if url), "")
+
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Do what nobody waits for, at the latest before `close` returns."""
         task = asyncio.get_running_loop().create_task(work)

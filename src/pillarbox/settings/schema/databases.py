@@ -12,14 +12,15 @@ from typing import Annotated, Literal
 import msgspec
 
 from pillarbox.settings.schema.base import Doc
-from pillarbox.settings.schema.ldap import LdapPassdbBlock, LdapUserdbBlock
+from pillarbox.settings.schema.ldap import LdapUserdbBlock
+from pillarbox.settings.schema.oauth2 import Oauth2Block
 
 Result = Literal[
     "return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail", "next"
 ]
 
 
-class PassdbSettings(LdapPassdbBlock, frozen=True, kw_only=True):
+class PassdbSettings(Oauth2Block, frozen=True, kw_only=True):
     """One password database."""
 
     driver: Annotated[str, Doc("`passwd-file`, `sql` or `static`; empty: the block's name.")] = ""
