@@ -34,7 +34,8 @@ def test_a_url_without_secrets() -> None:
     [
         "", "a.example", "ftp://a.example/", "http://", "http://a:0/", "http://a:99999/",
         "http://a.example/\r\nX: y", "http://a example/", "http://[::1/", "file:///etc/passwd",
-        "http://ä.example/", "http://a/" + "x" * 9000,
+        "http://x@]:/", "http://[::1%25eth0]/",
+        "http://ä.example/", "http://a%2fb/", "http://a/" + "x" * 9000,
     ],
 )  # fmt: skip
 def test_no_urls(url: str) -> None:

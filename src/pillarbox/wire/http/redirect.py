@@ -7,6 +7,8 @@ for the first one.
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -14,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 PORTS: Final = {"http": 80, "https": 443}
 MAX_URL: Final = 8192
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 class InvalidUrl(Exception):
@@ -60,10 +63,12 @@ def parse_url(url: str) -> Target:
         raise InvalidUrl("not a URL")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname or "", parts.port
+        if ":" in host:
+            host = str(ipaddress.IPv6Address(host))
     except ValueError as error:
         raise InvalidUrl("not a URL") from error
-    if parts.scheme not in PORTS or not host or port == 0:
+    if parts.scheme not in PORTS or not _HOST.fullmatch(host) or port == 0:
         raise InvalidUrl("not an http or https URL")
     return Target(
         parts.scheme,
