@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "__weakref__",
+        "_deadlines",
         "_drained",
         "_early",
         "_holds",
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
         self.deadline = 0.0
         self.bucket = 0
         self._loop = asyncio.get_running_loop()
+        self._deadlines = deadlines(self._loop)
         self._owner: set[Connection] | None = None
         self._out: list[bytes] | None = None
         self._out_size = 0
@@ -132,6 +134,10 @@ class Connection(asyncio.Protocol):
     def expired(self) -> None:
         """The deadline of `expire_in` has passed."""
         self.finish("Disconnected for inactivity")
+
+    def came_back(self, data: bytes) -> None:
+        """A relay is over, and its client is here again; ``data`` is what it has said since."""
+        raise NotImplementedError
 
     def shutting_down(self) -> None:
         """The server stops: say goodbye and finish."""
@@ -221,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def expire_in(self, seconds: float | None) -> None:
         """Call `expired` in that many seconds, unless called again before; None: never."""
-        deadlines(self._loop).set(self, seconds)
+        self._deadlines.set(self, seconds)
 
     def start_tls(self, contexts: TlsContexts) -> None:
         """Send what is waiting and begin the handshake; `connected` is called when it is done.
@@ -276,7 +282,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         if owner is not None:
             owner.add(self)
-        if not handoff.tls:
+        if not handoff.tls and not handoff.relayed:
             self.net_in, self.net_out = handoff.net_in, handoff.net_out
             self.announced = True
         await self._attach(sock, None)
@@ -461,7 +467,8 @@ class Connection(asyncio.Protocol):
     def begin_relay(self, relay: Relay) -> None:
         """Another process answers from now on, through ``relay``; reading is paused.
 
-        This object stays until the relay is done, counts its bytes, and is closed then.
+        This object stays until the relay is done, counts its bytes, and is closed then, unless
+        the relay's gate has made it come back.
         """
         self.flush()
         self.expire_in(None)
@@ -472,6 +479,12 @@ class Connection(asyncio.Protocol):
     def _relayed(self, relay: Relay, reason: str) -> None:
         self.net_in += relay.to_worker
         self.net_out += relay.to_client
+        if relay.comes_back and relay.gate is not None and self.transport is not None:
+            self.transport.set_protocol(self)
+            self.transport.set_write_buffer_limits(HIGH_WATER)
+            held = relay.gate.held()
+            self._call(lambda: self.came_back(held))
+            return
         self._reason = self._reason or reason
         self._end(None)
 

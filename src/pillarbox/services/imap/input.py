@@ -134,6 +134,8 @@ class OrderedInput(Connection):
 
     def _next(self) -> bool:
         """Act on the next thing in the input; False when there is none."""
+        if not self.reader.buffered and self.stream is None:
+            return False
         if self.reads_lines:
             try:
                 line = self.reader.next_line()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 import types
 from collections.abc import Callable, Coroutine, Generator
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pillarbox.events.catalogue.imap import imap_command_finished
@@ -35,6 +36,12 @@ class Ok(NamedTuple):
 
     text: str
     code: bytes | None = None
+
+
+@cache
+def _reasons(name: str | None) -> tuple[str, ...]:
+    """The reason code of a known command; there are some forty."""
+    return () if name is None else (f"imap:cmd_{name.lower().replace(' ', '_')}",)
 
 
 Handler = Callable[["Run"], Ok | Coroutine[Any, Any, Ok] | None]
@@ -96,7 +103,6 @@ class Run:
 
     def _make_scope(self) -> Scope:
         name = self.name
-        reasons = () if name is None else (f"imap:cmd_{name.lower().replace(' ', '_')}",)
         start = len(self.tag) + 1
         args = human = None
         if self.at < len(self.raw.text):
@@ -105,7 +111,7 @@ class Run:
         scope = Scope(
             self.session.scope,
             (),
-            reasons,
+            _reasons(name),
             cmd_tag=self.tag.decode("ascii", "replace"),
             cmd_name=name or UNKNOWN,
             cmd_input_name=self.raw.text[start : self.at].decode("ascii", "replace") or None,
