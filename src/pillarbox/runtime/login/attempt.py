@@ -26,8 +26,8 @@ from pillarbox.runtime.auth_client import (
 )
 from pillarbox.runtime.connection import OPEN
 from pillarbox.runtime.handoff import Handoff, HandoffError, HandoffReply
+from pillarbox.runtime.login.proxy.place import is_proxied
 from pillarbox.runtime.login.proxy.session import Here, Proxying
-from pillarbox.runtime.login.proxy.target import is_proxied
 from pillarbox.runtime.login.verdict import (
     ABORTED,
     INTERNAL,
@@ -202,15 +202,17 @@ class Attempt:
         client = self._client
         self.waiting_for = "internal_failure"
         relay: Relay | None = None
+        gate = client.gate()
         try:
-            if client.tls is not None:
+            if client.tls is not None or gate is not None:
                 client.flush()
-                relay = Relay()
+                relay = Relay(gate)
                 fd = await relay.prepare()
             else:
                 fd = await client.release_socket()
             rest = client.take_input()
-            handoff = self._handoff(success, rest)
+            passed = rest if gate is None else gate.passes(rest)
+            handoff = self._handoff(success, passed, relayed=relay is not None)
         except OSError as error:
             client.ctx.log.error(client.scope, f"Cannot hand over: {error}")
             return INTERNAL
@@ -255,7 +257,7 @@ class Attempt:
                 break
         return reply
 
-    def _handoff(self, success: Success, rest: bytes) -> Handoff:
+    def _handoff(self, success: Success, rest: bytes, *, relayed: bool) -> Handoff:
         client = self._client
         params = self._params()
         return Handoff(
@@ -275,6 +277,7 @@ class Attempt:
             real_remote_port=params.real_remote_port,
             mechanism=self._mechanism,
             tls=client.tls is not None,
+            relayed=relayed,
             secured=client.secured,
             tls_protocol=params.tls_protocol,
             tls_cipher=params.tls_cipher,
@@ -282,6 +285,7 @@ class Attempt:
             tls_pfs=params.tls_pfs,
             local_name=params.local_name,
             client_id=client.client_id,
+            hello=client.hello,
             sasl_final=success.data,
             input=rest,
             net_in=client.net_in - len(rest),
@@ -300,6 +304,8 @@ class Attempt:
         else:
             client.begin_relay(relay)
             late = client.take_input()
+            if late and relay.gate is not None:
+                late = relay.gate.passes(late)
             if late and relay.worker is not None:
                 relay.worker.write(late)
 

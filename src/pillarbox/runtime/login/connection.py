@@ -37,6 +37,7 @@ from pillarbox.runtime.login.verdict import (
     Verdict,
 )
 from pillarbox.runtime.peer import Peer
+from pillarbox.runtime.relay import Gate
 from pillarbox.runtime.service import BoundListener
 from pillarbox.runtime.session_id import new_session_id
 from pillarbox.wire.haproxy.header import ProxyHeader
@@ -75,6 +76,7 @@ class LoginConnection(Connection):
         "client_id",
         "forwarded_fields",
         "greeted",
+        "hello",
         "logged_in",
         "mechanism",
         "proxied_session",
@@ -94,6 +96,7 @@ class LoginConnection(Connection):
         self.greeted = False
         self.logged_in = False
         self.client_id: str | None = None
+        self.hello = ""
         self.mechanism: str | None = None
         self.abort_reason: str | None = None
         self.attempts = 0
@@ -134,6 +137,10 @@ class LoginConnection(Connection):
     def challenge(self, data: bytes) -> None:
         """Send a challenge of the mechanism: ``+`` and base64, as in IMAP and POP3."""
         self.send(b"+ " + b64encode(data) + b"\r\n")
+
+    def gate(self) -> Gate | None:
+        """What watches the client while a worker has it; it is relayed then, also without TLS."""
+        return None
 
     def take_input(self) -> bytes:
         """Take what was read behind the command that logs in."""
@@ -189,6 +196,17 @@ class LoginConnection(Connection):
             self._ahead += len(data)
             if self._ahead > MAX_AHEAD:
                 self.pause_reading()
+
+    def came_back(self, data: bytes) -> None:
+        """A worker let go of the client, who may log in again, as another session."""
+        self.logged_in = False
+        self.attempts = self.successes = self.auth_started = 0
+        self.mechanism = self.abort_reason = None
+        self.session = new_session_id()
+        self.scope.set(session=self.session, user=None)
+        self.expire_in(self.server.settings.login_timeout)
+        self.put_back(data)
+        self.go_on()
 
     def expired(self) -> None:
         """login_timeout is over."""

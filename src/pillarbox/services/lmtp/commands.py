@@ -16,7 +16,8 @@ from pillarbox.runtime.smtp_server import replies
 from pillarbox.runtime.smtp_server.pipeline import Slot
 from pillarbox.services.lmtp import replies as own
 from pillarbox.services.lmtp.capabilities import lhlo_reply
-from pillarbox.services.lmtp.recipient import look_up
+from pillarbox.services.lmtp.proxy import pass_on
+from pillarbox.services.lmtp.recipient import look_up, passdb_fields
 from pillarbox.services.lmtp.submit import check, submit
 from pillarbox.services.lmtp.transaction import Recipient, Transaction
 from pillarbox.wire.smtp.command import Bdat, Command, CommandLine, Data, Hello, Mail, Rcpt
@@ -111,7 +112,7 @@ def _rcpt(client: LmtpClient, parsed: Rcpt, scope: Scope | None) -> Reply | None
         return replies.NEEDS_SMTPUTF8
 
     async def work(slot: Slot) -> None:
-        answer = await _looked_up(client, transaction, recipient)
+        answer = await _looked_up(client, transaction, recipient, parsed)
         client.pipeline.fill(slot, answer.encode())
         if scope is not None and scope in client.running:
             client.running.end(scope, answer)
@@ -120,9 +121,18 @@ def _rcpt(client: LmtpClient, parsed: Rcpt, scope: Scope | None) -> Reply | None
     return None
 
 
-async def _looked_up(client: LmtpClient, transaction: Transaction, recipient: Recipient) -> Reply:
+async def _looked_up(
+    client: LmtpClient, transaction: Transaction, recipient: Recipient, command: Rcpt
+) -> Reply:
+    peer = client.peer
+    answer: Reply | None = None
     try:
-        await look_up(client.backend, recipient)
+        if client.backend.settings.lmtp_proxy:
+            fields = await passdb_fields(client.backend, recipient)
+            local = (peer.local_ip, peer.local_port)
+            answer = await pass_on(client.backend, transaction, recipient, command, fields, local)
+        if answer is None:
+            await look_up(client.backend, recipient)
     except Refused as refused:
         transaction.deny(recipient, refused.reply)
         return refused.reply
@@ -132,9 +142,12 @@ async def _looked_up(client: LmtpClient, transaction: Transaction, recipient: Re
         answer = own.temporary(recipient.address)
         transaction.deny(recipient, answer)
         return answer
+    if answer is not None and not answer.success:
+        transaction.deny(recipient, answer)
+        return answer
     client.session.enter(State.RECIPIENTS)
     client.good()
-    return replies.RCPT_OK
+    return answer or replies.RCPT_OK
 
 
 def _data(client: LmtpClient, scope: Scope | None) -> Reply | None:

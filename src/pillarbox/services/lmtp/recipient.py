@@ -44,6 +44,21 @@ async def look_up(backend: Backend, recipient: Recipient) -> None:
     recipient.user = found
 
 
+async def passdb_fields(backend: Backend, recipient: Recipient) -> dict[str, str]:
+    """What the passdb says of a recipient; nothing of one that it does not know.
+
+    Raises Refused.
+    """
+    name, _ = user_of(recipient.address, backend.settings.recipient_delimiter)
+    scope = because(recipient.scope, "lmtp:cmd_rcpt")
+    try:
+        found = await backend.auth.passdb(name, scope, "lmtp")
+    except AuthTemporaryError as error:
+        backend.ctx.log.error(scope, f"Password database lookup of {name} failed: {error}")
+        raise Refused(replies.temporary(recipient.address)) from error
+    return {} if found is None else found.fields
+
+
 async def _check_quota(backend: Backend, recipient: Recipient, found: UserInfo) -> None:
     settings = backend.settings
     try:

@@ -29,6 +29,11 @@ def temporary(address: Address) -> Reply:
     return reply(451, "4.3.0", f"<{address}> Temporary internal error")
 
 
+def not_reachable(address: Address) -> Reply:
+    """The server that would take the recipient's mail does not answer."""
+    return reply(451, "4.4.0", f"<{address}> Remote server not answering")
+
+
 def rejected(address: Address, reason: str) -> Reply:
     """A script of the user's refuses the message; its reason is told line by line."""
     first, *others = [line for line in reason.splitlines() if line.strip()] or ["Rejected"]

@@ -64,4 +64,5 @@ async def run(ctx: ServiceContext) -> None:
         auth.close()
         await delivery.close()
         await submitter.close()
+        await backend.pool.close()
         await users.close()

@@ -8,11 +8,13 @@ Nothing here raises: what goes wrong with one recipient is that recipient's repl
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from pillarbox.delivery.envelope import Envelope, Trace
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.delivery.outcome import Kind, Outcome
+from pillarbox.delivery.trace import received
 from pillarbox.mailstore.session import UserSession
 from pillarbox.runtime.smtp_server import replies as common
 from pillarbox.runtime.smtp_server.transaction import because
@@ -37,7 +39,8 @@ def check(backend: Backend, message: IncomingMessage) -> Reply | None:
 
 async def submit(backend: Backend, transaction: Transaction, trace: Trace | None) -> None:
     """Deliver, and settle every recipient."""
-    waiting = iter(transaction.accepted)
+    here = transaction.here
+    waiting = iter(here)
     several = len(transaction.recipients) > 1
 
     async def work() -> None:
@@ -45,11 +48,20 @@ async def submit(backend: Backend, transaction: Transaction, trace: Trace | None
             reply = await _one(backend, transaction, recipient, trace, several)
             transaction.settle(recipient, reply)
 
-    workers = min(len(transaction.accepted), SIDE_BY_SIDE)
-    if workers == 1:
+    workers = min(len(here), SIDE_BY_SIDE)
+    head = b"" if trace is None or not transaction.legs else _received(transaction, trace)
+    legs = [leg.deliver(head) for leg in transaction.legs.values()]
+    if workers == 1 and not legs:
         await work()
     else:
-        await asyncio.gather(*[work() for _ in range(workers)])
+        await asyncio.gather(*legs, *[work() for _ in range(workers)])
+
+
+def _received(transaction: Transaction, trace: Trace) -> bytes:
+    """The Received field of mail that is passed on."""
+    recipients = transaction.accepted
+    envelope = Envelope(recipients[0].address, transaction.sender)
+    return received(envelope, trace, time.time(), len(recipients) > 1).encode()
 
 
 async def _one(

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.events.event import Scope
 from pillarbox.runtime.auth_master import UserInfo
+from pillarbox.runtime.smtp_client.target import Target
 from pillarbox.runtime.smtp_server import transaction
 from pillarbox.wire.smtp.command import Mail, Rcpt
 
+if TYPE_CHECKING:
+    from pillarbox.services.lmtp.proxy import Leg
+
 
 class Recipient(transaction.Recipient):
-    """One RCPT: ``user`` is who it was found to be."""
+    """One RCPT: ``user`` is who it was found to be, ``leg`` the way to the server that has it."""
 
-    __slots__ = ("detail", "user")
+    __slots__ = ("detail", "leg", "user")
 
     def __init__(self, parent: transaction.Transaction, command: Rcpt) -> None:
         super().__init__(parent, command)
         self.detail = ""
         self.user: UserInfo | None = None
+        self.leg: Leg | None = None
 
 
 class Transaction(transaction.Transaction):
     """One mail transaction; ``failure`` is what all recipients get once the message is bad."""
 
-    __slots__ = ("_users", "message")
+    __slots__ = ("_users", "legs", "message", "parameters")
 
     def __init__(self, connection: Scope, transaction_id: str, command: Mail) -> None:
         self.message: IncomingMessage | None = None
+        self.parameters = command.parameters
+        self.legs: dict[Target, Leg] = {}
         self._users: list[Recipient] = []
         super().__init__("lmtp", connection, transaction_id, command)
 
@@ -39,10 +48,19 @@ class Transaction(transaction.Transaction):
 
     @property
     def accepted(self) -> list[Recipient]:
-        """The recipients that the message is for."""
-        return [r for r in self._users if not r.denied and r.user is not None]
+        """The recipients that the message is for, wherever they are."""
+        return [
+            r for r in self._users if not r.denied and (r.user is not None or r.leg is not None)
+        ]
+
+    @property
+    def here(self) -> list[Recipient]:
+        """Those of them whose mail is here."""
+        return [r for r in self.accepted if r.leg is None]
 
     def release(self) -> None:
-        """Let go of the message."""
+        """Let go of the message and of connections to other servers."""
+        for leg in self.legs.values():
+            leg.close()
         if self.message is not None:
             self.message.close()

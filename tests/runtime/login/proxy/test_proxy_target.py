@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pillarbox.runtime.login.proxy.hosts import DOWN_SECONDS, MAX_HOSTS, Hosts
+from pillarbox.runtime.login.proxy.place import BadTarget
 from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
-from pillarbox.runtime.login.proxy.target import BadTarget, Target, redirected, target_of
+from pillarbox.runtime.login.proxy.target import Target, redirected, target_of
 from pillarbox.wire.imap.login_client import login
 from pillarbox.wire.proxy.reader import LiteralReader
 

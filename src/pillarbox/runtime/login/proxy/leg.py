@@ -193,7 +193,7 @@ class Leg:
 
     @property
     def _uses_tls(self) -> bool:
-        return self.target.tls or self.target.credentials.starttls
+        return self.target.tls or self.target.starttls
 
     async def _connect(
         self, connection: DestinationConnection, tls: ssl.SSLContext | None, timeout: float

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, final
 from pillarbox.runtime.auth_client import Success
 from pillarbox.runtime.dns_client import DnsError, resolve
 from pillarbox.runtime.login.proxy.leg import CONNECT_FAILED, INTERNAL_FAILURE, Leg
-from pillarbox.runtime.login.proxy.target import BadTarget, Target, redirected, target_of
+from pillarbox.runtime.login.proxy.place import BadTarget
+from pillarbox.runtime.login.proxy.target import Target, redirected, target_of
 from pillarbox.runtime.login.proxy.verdicts import verdict_of
 from pillarbox.runtime.login.verdict import Verdict
 from pillarbox.runtime.relay import Relay

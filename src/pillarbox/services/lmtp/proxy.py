@@ -1,0 +1,179 @@
+"""Recipients whose mail another server takes: one leg of a transaction for each such server.
+
+With ``lmtp_proxy`` the passdb is asked about each recipient; fields that ask for a proxy name the
+server.  RCPT goes there at once and its reply is the client's, so an unknown user is refused where
+it should be; the message goes to all legs and to the mailboxes here side by side, and each
+recipient gets the reply of the server that took or refused the message for it.
+
+A server that cannot be reached or does not answer is a temporary failure of its recipients only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from itertools import chain
+from typing import Final
+
+from pillarbox.runtime.login.proxy.place import BadTarget, Place, is_proxied, place_of
+from pillarbox.runtime.smtp_client.errors import SmtpError
+from pillarbox.runtime.smtp_client.pool import Lent
+from pillarbox.runtime.smtp_client.session import SmtpSession, slices
+from pillarbox.runtime.smtp_client.target import Target
+from pillarbox.services.lmtp import replies
+from pillarbox.services.lmtp.backend import Backend
+from pillarbox.services.lmtp.transaction import Recipient, Transaction
+from pillarbox.wire.smtp.address import Address
+from pillarbox.wire.smtp.command import Rcpt
+from pillarbox.wire.smtp.parameters import MailParameters, RcptParameters
+from pillarbox.wire.smtp.reply import Refused, Reply
+
+PORT: Final = 24
+SMTP_PORT: Final = 25
+
+
+class Leg:
+    """One server's part in a transaction.  ``recipients`` are in the order of their RCPTs there."""
+
+    def __init__(self, backend: Backend, transaction: Transaction, target: Target) -> None:
+        self.target = target
+        self.recipients: list[Recipient] = []
+        self._backend = backend
+        self._transaction = transaction
+        self._stack = AsyncExitStack()
+        self._beginning = asyncio.Lock()
+        self._lent: Lent | None = None
+        self._refused: Reply | None = None
+
+    async def rcpt(self, recipient: Recipient, address: Address, command: Rcpt) -> Reply:
+        """Pass RCPT on; the server's reply, or ours if there is none."""
+        try:
+            async with self._beginning:
+                session = await self._begun()
+            if self._refused is not None:
+                return self._refused
+            self.recipients.append(recipient)
+            offered = session.capabilities
+            parameters = command.parameters if "DSN" in offered else RcptParameters()
+            reply = await session.rcpt(address, parameters)
+        except SmtpError as error:
+            return self._failed(recipient, error)
+        if reply.code >= 400:
+            self.recipients.remove(recipient)
+        self._note(recipient, session)
+        return reply
+
+    async def deliver(self, head: bytes) -> None:
+        """Pass the message on, behind these header lines, and settle the recipients."""
+        message, transaction, lent = self._transaction.message, self._transaction, self._lent
+        if not self.recipients or message is None or lent is None:
+            return
+        try:
+            pieces = chain((head,), slices(message.with_prefix(b"")))
+            answers = await lent.session.data(pieces, len(self.recipients))
+            lent.clean = True
+        except SmtpError as error:
+            for recipient in self.recipients:
+                transaction.settle(recipient, self._failed(recipient, error))
+            return
+        if len(answers) < len(self.recipients):  # SMTP answers once, for all of them
+            answers = answers * len(self.recipients)
+        for recipient, answer in zip(self.recipients, answers, strict=False):
+            transaction.settle(recipient, answer)
+
+    def close(self) -> None:
+        """Give the connection back, or close it in the middle of a transaction."""
+        self._backend.in_background(self._stack.aclose())
+
+    async def _begun(self) -> SmtpSession:
+        """The session with MAIL said."""
+        if self._lent is not None:
+            return self._lent.session
+        pool = self._backend.pool
+        while True:
+            lent = await self._stack.enter_async_context(
+                pool.session(self._transaction.scope, self.target)
+            )
+            try:
+                reply = await lent.session.mail(self._transaction.sender, self._parameters(lent))
+            except SmtpError:
+                if lent.kept:  # closed by the server while nobody needed it
+                    continue
+                raise
+            break
+        self._lent = lent
+        self._refused = None if reply.code < 400 else reply
+        return lent.session
+
+    def _parameters(self, lent: Lent) -> MailParameters:
+        """Those of the client's MAIL that the server knows."""
+        given, offered = self._transaction.parameters, lent.session.capabilities
+        return MailParameters(
+            size=given.size if "SIZE" in offered else None,
+            body=given.body if "8BITMIME" in offered else None,
+            smtputf8=given.smtputf8,
+            envid=given.envid if "DSN" in offered else None,
+            ret=given.ret if "DSN" in offered else None,
+        )
+
+    def _note(self, recipient: Recipient, session: SmtpSession) -> None:
+        recipient.scope.set(
+            dest_host=self.target.destination.host, dest_ip=session.scope.get("dest_ip")
+        )
+
+    def _failed(self, recipient: Recipient, error: SmtpError) -> Reply:
+        self._backend.ctx.log.error(recipient.scope, f"Proxying failed: {error.text}")
+        recipient.scope.set(dest_host=self.target.destination.host)
+        return replies.not_reachable(recipient.address)
+
+
+async def pass_on(
+    backend: Backend,
+    transaction: Transaction,
+    recipient: Recipient,
+    command: Rcpt,
+    fields: Mapping[str, str],
+    local: tuple[str | None, int | None],
+) -> Reply | None:
+    """The reply of the server that these fields name; None if the recipient is served here.
+
+    ``local`` is our end of the client's connection.  Raises Refused.
+    """
+    if not is_proxied(fields):
+        return None
+    plain = fields.get("protocol") == "smtp"
+    port = SMTP_PORT if plain else PORT
+    try:
+        place = place_of(fields, port, port, backend.settings.login_proxy_timeout)
+        if _is_self(backend, place, local):
+            if "proxy_maybe" in fields:
+                return None
+            raise BadTarget(f"proxying loops: {place.host}:{place.port} is this server")
+    except BadTarget as error:
+        backend.ctx.log.error(recipient.scope, f"Proxying failed: {error}")
+        raise Refused(replies.temporary(recipient.address)) from error
+    target = Target(
+        place.destination,
+        security="smtps" if place.tls else "starttls" if place.starttls else "no",
+        verify=place.verify is not False,
+        lmtp=not plain,
+        connect_timeout=place.timeout,
+    )
+    leg = transaction.legs.get(target)
+    if leg is None:
+        leg = transaction.legs[target] = Leg(backend, transaction, target)
+    recipient.leg = leg
+    return await leg.rcpt(recipient, _address(recipient, fields.get("destuser")), command)
+
+
+def _is_self(backend: Backend, place: Place, local: tuple[str | None, int | None]) -> bool:
+    own = (local[0], *backend.settings.auth_proxy_self)
+    return place.port == local[1] and (place.ip or place.host) in own
+
+
+def _address(recipient: Recipient, destuser: str | None) -> Address:
+    if not destuser:
+        return recipient.address
+    local, at, domain = destuser.rpartition("@")
+    return Address(local, domain) if at else Address(destuser, "")
