@@ -184,6 +184,37 @@ def test_all_mechanisms(shared: SieveServer) -> None:
                 exchange.send(b"")
 
 
+def test_unauthenticate(shared: SieveServer) -> None:
+    one, two = "user9@example.com", "user10@example.com"
+    with Sieve(shared.sieve_port) as client:
+        client.login(one)
+        assert b'"UNAUTHENTICATE"' in client.ok("CAPABILITY").lines
+        assert client.put("mine", b"# UNAUTHENTICATE\r\nUNAUTHENTICATE\r\n").state == "NO"
+        assert client.put("mine", b"keep;\r\n#\r\n# UNAUTHENTICATE\r\n").state == "OK"
+        assert client.do("UNAUTHENTICATE now").state == "NO"
+        client.ok("UNAUTHENTICATE")
+        assert client.do("LISTSCRIPTS").text == "LISTSCRIPTS needs a login first."
+        assert not [line for line in client.ok("CAPABILITY").lines if b"OWNER" in line]
+        client.login(two)
+        assert client.scripts() == {}
+        word = b64encode(f"\0{one}\0{PASSWORD}".encode())
+        client.send(
+            b'UNAUTHENTICATE\r\nNOOP "a"\r\nAUTHENTICATE "PLAIN" "%b"\r\nLISTSCRIPTS\r\n'
+            b"UNAUTHENTICATE\r\nLOGOUT\r\n" % word
+        )
+        answers = [client.answer() for _ in range(6)]
+        assert [answer.state for answer in answers] == ["OK"] * 6
+        assert answers[1].code == 'TAG "a"'
+        assert answers[3].lines == [b'"mine"']
+        assert client.rest() == b""
+    with Sieve(shared.sieve_port) as client:
+        word = b64encode(f"\0{one}\0{PASSWORD}".encode())
+        client.send(b'AUTHENTICATE "PLAIN" "%b"\r\nUNAUTHENTICATE\r\nNOOP\r\n' % word)
+        assert [client.answer().state for _ in range(3)] == ["OK"] * 3
+        client.login(two)
+        client.ok("LOGOUT")
+
+
 def test_failed_logins(shared: SieveServer) -> None:
     with Sieve(shared.sieve_port) as client:
         word = b64encode(b"\0user6@example.com\0wrong").decode()
@@ -222,6 +253,9 @@ def test_tls(tmp_path: Path) -> None:
             client.login()
             assert client.put("a", GOOD).state == "OK"
             assert client.get("a") == GOOD
+            client.ok("UNAUTHENTICATE")
+            client.login()
+            assert client.scripts() == {"a": False}
             client.ok("LOGOUT")
         with Sieve(server.sieve_port) as injector:
             injector.send(b'STARTTLS\r\nNOOP "injected"\r\n')

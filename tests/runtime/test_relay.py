@@ -23,29 +23,56 @@ Run = Callable[..., Any]
 Listen = Callable[..., BoundListener]
 
 
+class Mark:
+    """A gate that shuts behind an exclamation mark."""
+
+    def __init__(self) -> None:
+        self.shut = False
+        self._held = b""
+
+    def passes(self, data: bytes) -> bytes:
+        if self.shut:
+            self._held += data
+            return b""
+        before, mark, self._held = data.partition(b"!")
+        self.shut = bool(mark)
+        return before + mark
+
+    def held(self) -> bytes:
+        return self._held
+
+
 class Relayed(Connection):
     """Relays its client to a socket pair from the first byte on."""
 
-    __slots__ = ("ended", "ready", "relay", "worker")
+    __slots__ = ("back", "ended", "gate", "ready", "relay", "worker")
 
     def __init__(self, ctx: ServiceContext, listener: BoundListener | None = None) -> None:
         super().__init__(ctx, listener)
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[str] = loop.create_future()
+        self.back: asyncio.Future[bytes] = loop.create_future()
+        self.gate: Mark | None = None
 
     def connected(self) -> None:
         self.pause_reading()
 
     async def relay_now(self) -> None:
-        self.relay = Relay()
+        self.relay = Relay(self.gate)
         fd = await self.relay.prepare()
         self.worker = socket.socket(fileno=os.dup(fd))
         self.worker.setblocking(False)
         self.begin_relay(self.relay)
 
     def received(self, data: bytes) -> None:
-        raise AssertionError("reading is paused")
+        assert self.back.done(), "reading is paused"
+        self.send(b"heard " + data)
+
+    def came_back(self, data: bytes) -> None:
+        self.back.set_result(data)
+        self.send(b"back ")
+        self.resume_reading()
 
     def closed(self, reason: str) -> None:
         self.ended.set_result(reason)
@@ -54,7 +81,7 @@ class Relayed(Connection):
 class Both:
     """A TLS client on one side, the worker's socket on the other."""
 
-    async def begin(self, ctx: ServiceContext, certificate: Path) -> None:
+    async def begin(self, ctx: ServiceContext, certificate: Path, gate: Mark | None = None) -> None:
         ctx.settings = msgspec.structs.replace(Settings(), ssl_server_cert_file=str(certificate))
         made: list[Relayed] = []
 
@@ -72,6 +99,7 @@ class Both:
         while not made or made[0].tls is None:
             await asyncio.sleep(0)
         self.connection = made[0]
+        self.connection.gate = gate
         await self.connection.relay_now()
         self.worker = self.connection.worker
         self.loop = asyncio.get_running_loop()
@@ -199,5 +227,52 @@ def test_a_cancelled_relay_leaves_the_client_alone(uvrun: Run) -> None:
         relay.cancel()
         assert await asyncio.get_running_loop().sock_recv(theirs, 1) == b""
         theirs.close()
+
+    uvrun(scenario())
+
+
+def test_a_client_comes_back_when_its_gate_is_shut(
+    ctx: ServiceContext, listen: Listen, uvrun: Run, certificate: Path
+) -> None:
+    listen("s", ssl=True)
+
+    async def scenario() -> None:
+        both = Both()
+        await both.begin(ctx, certificate, Mark())
+        both.writer.write(b"one two! three")
+        assert await both.loop.sock_recv(both.worker, 100) == b"one two!"
+        await both.loop.sock_sendall(both.worker, b"bye ")
+        both.writer.write(b" four")
+        both.worker.close()
+        assert await both.reader.readexactly(9) == b"bye back "
+        held = await both.connection.back
+        rest = b" three four"[len(held) :]
+        assert (b" three four").startswith(held)
+        if rest:
+            assert await both.reader.readexactly(6 + len(rest)) == b"heard " + rest
+        both.writer.write(b"five")
+        assert (await both.reader.readexactly(10)) == b"heard five"
+        both.writer.close()
+        await both.connection.ended
+        assert both.connection.net_in == len(b"one two! three fourfive")
+        await both.acceptor.close(1)
+
+    uvrun(scenario())
+
+
+def test_a_client_that_leaves_behind_a_shut_gate_is_gone(
+    ctx: ServiceContext, listen: Listen, uvrun: Run, certificate: Path
+) -> None:
+    listen("s", ssl=True)
+
+    async def scenario() -> None:
+        both = Both()
+        await both.begin(ctx, certificate, Mark())
+        both.writer.write(b"!")
+        assert await both.loop.sock_recv(both.worker, 100) == b"!"
+        both.writer.transport.abort()
+        both.worker.close()
+        await both.connection.ended
+        await both.acceptor.close(1)
 
     uvrun(scenario())

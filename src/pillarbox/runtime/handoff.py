@@ -48,11 +48,14 @@ class HandoffError(Exception):
 class Handoff(msgspec.Struct, kw_only=True):
     """All that a worker must know of a client that it takes over.
 
+    ``hello`` is the name that the client gave itself in SMTP.
+
     ``tag`` is the login command's, ``auth_id``, ``auth_pid`` and ``auth_cookie`` name the
     authentication for the master lookup, ``sasl_final`` is the mechanism's last word where the
     protocol sends it with the success, ``input`` is what was read after the login command,
     ``net_in`` and ``net_out`` what was counted so far, ``started`` the monotonic clock in
-    nanoseconds when the client connected.  Under TLS the descriptor is a socket pair's.
+    nanoseconds when the client connected.  Under TLS, or with ``relayed``, the descriptor is a
+    socket pair's.
     """
 
     service: str
@@ -71,6 +74,7 @@ class Handoff(msgspec.Struct, kw_only=True):
     real_remote_port: int | None = None
     mechanism: str = ""
     tls: bool = False
+    relayed: bool = False
     secured: bool = False
     tls_protocol: str | None = None
     tls_cipher: str | None = None
@@ -78,6 +82,7 @@ class Handoff(msgspec.Struct, kw_only=True):
     tls_pfs: str | None = None
     local_name: str | None = None
     client_id: str | None = None
+    hello: str = ""
     sasl_final: bytes | None = None
     input: bytes = b""
     compress: bool = False

@@ -5,6 +5,9 @@ cannot be handed over; this process keeps the client's `Connection` and copies b
 it and the other end.  A server behind a proxy takes the worker's place: then there is no pair, and
 its connection passes on what it receives (`runtime.login.proxy`).
 
+A `Gate` may watch what the client says, and shut: then nothing more goes on, and when the worker
+closes its end the client stays, for whoever began the relay to take it back.
+
 Each side is read only as fast as the other writes.  When the worker closes its end, what it wrote
 still reaches the client, then TLS is shut down properly; when the client ends, the worker reads end
 of file and the bytes before it.  Who does not take what is left for it is cut off after a while.
@@ -15,12 +18,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from typing import Final, Literal, cast
+from typing import Final, Literal, Protocol, cast
 
 HIGH_WATER: Final = 256 * 1024
 CLOSE_TIMEOUT: Final = 10.0
 
 Side = Literal["client", "server", "proxy"]
+
+
+class Gate(Protocol):
+    """What watches a client that is relayed."""
+
+    shut: bool
+
+    def passes(self, data: bytes) -> bytes:
+        """What of the client's input goes on; the gate keeps the rest when it shuts."""
+
+    def held(self) -> bytes:
+        """Take what came behind the shutting."""
 
 
 class Relay:
@@ -34,6 +49,7 @@ class Relay:
         "client",
         "done",
         "ended_by",
+        "gate",
         "heard",
         "to_client",
         "to_worker",
@@ -41,7 +57,8 @@ class Relay:
         "worker_end",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, gate: Gate | None = None) -> None:
+        self.gate = gate
         self.client: asyncio.Transport | None = None
         self.worker: asyncio.Transport | None = None
         self.worker_end: socket.socket | None = None
@@ -79,7 +96,8 @@ class Relay:
             return
         self.worker.set_write_buffer_limits(HIGH_WATER)
         self.worker.resume_reading()
-        client.resume_reading()
+        if not self._shut:
+            client.resume_reading()
 
     def close_worker_end(self) -> None:
         """Close our copy of the descriptor that was handed over."""
@@ -93,6 +111,29 @@ class Relay:
         if self.worker is not None:
             self.worker.abort()
 
+    @property
+    def _shut(self) -> bool:
+        return self.gate is not None and self.gate.shut
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether the relay is over and the client is still there, not being read from."""
+        client = self.client
+        return (
+            self._shut and self.ended_by == "server" and not (client is None or client.is_closing())
+        )
+
+    def from_client(self, data: bytes) -> None:
+        """What the client says, for the worker."""
+        self.heard = time.monotonic_ns()
+        self.to_worker += len(data)
+        if self.gate is not None:
+            data = self.gate.passes(data)
+            if self.gate.shut:
+                self.hold_client(True)
+        if data and self.worker is not None:
+            self.worker.write(data)
+
     def from_worker(self, data: bytes) -> None:
         """What the worker says, for the client."""
         self.heard = time.monotonic_ns()
@@ -102,6 +143,7 @@ class Relay:
 
     def hold_client(self, hold: bool) -> None:
         """The worker does not keep up, or does again."""
+        hold = hold or self._shut
         if self.client is not None and not self.client.is_closing():
             (self.client.pause_reading if hold else self.client.resume_reading)()
 
@@ -110,7 +152,8 @@ class Relay:
         if not self.done.done():
             self.ended_by = side
             self.done.set_result(reason)
-        for transport in (self.worker, self.client):
+        sides = (self.worker,) if self.comes_back else (self.worker, self.client)
+        for transport in sides:
             if transport is not None and not transport.is_closing():
                 transport.close()
                 if transport.get_write_buffer_size():
@@ -154,11 +197,7 @@ class _ClientSide(asyncio.Protocol):
         self.relay = relay
 
     def data_received(self, data: bytes) -> None:
-        relay = self.relay
-        relay.heard = time.monotonic_ns()
-        relay.to_worker += len(data)
-        if relay.worker is not None:
-            relay.worker.write(data)
+        self.relay.from_client(data)
 
     def eof_received(self) -> bool:
         self.relay.end("Connection closed", "client")

@@ -9,9 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Protocol
 
-from pillarbox.drivers.script.api import Admit, Listed, Place, ScriptError
-from pillarbox.drivers.script.memory import MemoryScripts
+from pillarbox.drivers.script.api import (
+    Admit,
+    Listed,
+    Place,
+    ScriptDriver,
+    ScriptError,
+    SupportsWrite,
+)
+
+
+class Writable(ScriptDriver, SupportsWrite, Protocol):
+    """A place that can be read and changed."""
 
 
 class FailScripts:
@@ -21,7 +32,7 @@ class FailScripts:
 
     def __init__(
         self,
-        inner: MemoryScripts | None = None,
+        inner: Writable | None = None,
         *,
         failing: bool = False,
         uncertain: bool = False,
@@ -29,8 +40,8 @@ class FailScripts:
         slow: int = 0,
         seed: int = 0,
     ) -> None:
-        self.inner = inner or MemoryScripts()
-        self.failing = failing or inner is None
+        self._inner = inner
+        self.failing = failing
         self.uncertain = uncertain
         self.rate = rate
         self.slow = slow
@@ -40,56 +51,53 @@ class FailScripts:
         """``fail:NAME``."""
         return f"fail:{script}"
 
+    async def _wrapped(self) -> Writable:
+        """The wrapped place, if this call does not fail."""
+        if self._inner is None or await self._fails():
+            raise ScriptError("the place is made to fail")
+        return self._inner
+
     async def _fails(self) -> bool:
         for _ in range(self._random.randint(0, self.slow)):
             await asyncio.sleep(0)
         return self.failing or self._random.random() < self.rate
 
-    async def _may_fail(self) -> None:
-        if await self._fails():
-            raise ScriptError("the place is made to fail")
-
     async def scripts(self) -> list[Listed]:
         """As the wrapped place, or ScriptError."""
-        await self._may_fail()
-        return await self.inner.scripts()
+        return await (await self._wrapped()).scripts()
 
     async def read(self, script: str) -> bytes | None:
         """As the wrapped place, or ScriptError."""
-        await self._may_fail()
-        return await self.inner.read(script)
+        return await (await self._wrapped()).read(script)
 
     async def active(self) -> str | None:
         """As the wrapped place, or ScriptError."""
-        await self._may_fail()
-        return await self.inner.active()
+        return await (await self._wrapped()).active()
 
     async def save(self, script: str, source: bytes, admit: Admit) -> None:
         """As the wrapped place, or ScriptError with the change made or not."""
-        fails = await self._fails()
-        if not fails or self.uncertain:
-            await self.inner.save(script, source, admit)
-        if fails:
-            raise ScriptError("the place is made to fail")
+        if self._inner is not None and self.uncertain:
+            await self._inner.save(script, source, admit)
+            await self._wrapped()
+        else:
+            await (await self._wrapped()).save(script, source, admit)
 
     async def delete(self, script: str) -> None:
         """As the wrapped place, or ScriptError."""
-        await self._may_fail()
-        await self.inner.delete(script)
+        await (await self._wrapped()).delete(script)
 
     async def rename(self, old: str, new: str) -> None:
         """As the wrapped place, or ScriptError."""
-        await self._may_fail()
-        await self.inner.rename(old, new)
+        await (await self._wrapped()).rename(old, new)
 
     async def activate(self, script: str | None) -> None:
         """As the wrapped place, or ScriptError."""
-        await self._may_fail()
-        await self.inner.activate(script)
+        await (await self._wrapped()).activate(script)
 
     async def close(self) -> None:
         """Close what is wrapped."""
-        await self.inner.close()
+        if self._inner is not None:
+            await self._inner.close()
 
 
 def make(place: Place) -> FailScripts:

@@ -24,6 +24,7 @@ def capability(run: Run) -> Reply:
         max_redirects=settings.sieve_max_redirects,
         mechanisms=[],
         owner=session.user,
+        unauthenticate=True,
     )
     return Reply("Capabilities listed.", lines=found)
 
@@ -38,6 +39,12 @@ def logout(run: Run) -> Reply:
     """LOGOUT."""
     run.session.leave("Logged out")
     return Reply("Logging out.")
+
+
+def unauthenticate(run: Run) -> Reply:
+    """UNAUTHENTICATE: the login process, which relays the client, keeps it when we let go."""
+    run.session.leave("Unauthenticated")
+    return Reply("Unauthenticated.")
 
 
 async def listscripts(run: Run) -> Reply:
@@ -134,4 +141,5 @@ HANDLERS: Final[dict[str, Handler]] = {
     "PUTSCRIPT": putscript,
     "RENAMESCRIPT": renamescript,
     "SETACTIVE": setactive,
+    "UNAUTHENTICATE": unauthenticate,
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from pillarbox.runtime.login.connection import LoginConnection
 from pillarbox.runtime.login.verdict import Verdict
 from pillarbox.runtime.service import BoundListener
+from pillarbox.services.managesieve_login.gate import UnauthenticateGate
 from pillarbox.wire.managesieve.command import (
     Authenticate,
     BadCommand,
@@ -98,6 +99,10 @@ class ManageSieveLogin(LoginConnection):
     def challenge(self, data: bytes) -> None:
         """A challenge is a string in base64."""
         self.send(string(b64encode(data)) + b"\r\n")
+
+    def gate(self) -> UnauthenticateGate:
+        """Every client is relayed, so that it can come back."""
+        return UnauthenticateGate(self.server.settings.managesieve_max_line_length)
 
     def take_input(self) -> bytes:
         """What was read behind the command that logs in."""
