@@ -44,9 +44,11 @@ class IncomingMessage:
     Raises OSError where the message cannot be kept.
     """
 
-    __slots__ = ("_after_cr", "_facts", "_spool", "received")
+    __slots__ = ("_after_cr", "_binary", "_facts", "_spool", "received")
 
-    def __init__(self, memory_limit: int, temp_dir: str = "") -> None:
+    def __init__(self, memory_limit: int, temp_dir: str = "", *, binary: bool = False) -> None:
+        """``binary``: line ends stay as they are (BODY=BINARYMIME)."""
+        self._binary = binary
         self._spool = Spool(memory_limit, temp_dir)
         self._after_cr = False
         self._facts: Facts | None = None
@@ -67,7 +69,7 @@ class IncomingMessage:
         if not piece:
             return
         self.received += len(piece)
-        self._spool.write(self._with_crlf(piece))
+        self._spool.write(piece if self._binary else self._with_crlf(piece))
 
     def facts(self) -> Facts:
         """What its header says; parsed at the first call, which comes after the last `write`."""

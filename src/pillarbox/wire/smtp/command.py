@@ -72,7 +72,7 @@ class Bdat:
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """RSET, NOOP, QUIT, STARTTLS, HELP, VRFY, EXPN; ``argument`` may be empty."""
+    """RSET, NOOP, QUIT, STARTTLS, HELP, VRFY, EXPN, XCLIENT; ``argument`` may be empty."""
 
     verb: str
     argument: str
@@ -187,4 +187,5 @@ _READERS: Final[Mapping[str, Callable[[CommandLine], Command]]] = {
     "VRFY": _simple,
     "EXPN": _simple,
     "AUTH": _auth,
+    "XCLIENT": _simple,
 }

@@ -34,6 +34,7 @@ class State(Enum):
 
 _ALWAYS: Final = frozenset({"NOOP", "RSET", "QUIT", "HELP", "VRFY"})
 _BETWEEN: Final = _ALWAYS | {"STARTTLS"}
+_SUBMITTING: Final = _BETWEEN | {"XCLIENT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ SUBMISSION: Final = Dialect(
     "smtp",
     frozenset({"EHLO", "HELO"}),
     {
-        State.GREETED: _BETWEEN | {"EHLO", "HELO"},
-        State.READY: _BETWEEN | {"EHLO", "HELO", "MAIL", "AUTH"},
+        State.GREETED: _SUBMITTING | {"EHLO", "HELO"},
+        State.READY: _SUBMITTING | {"EHLO", "HELO", "MAIL", "AUTH"},
         State.SENDER: _ALWAYS | {"EHLO", "HELO", "RCPT"},
         State.RECIPIENTS: _ALWAYS | {"EHLO", "HELO", "RCPT", "DATA", "BDAT"},
         State.CHUNKS: _ALWAYS | {"EHLO", "HELO", "BDAT"},
@@ -168,6 +169,14 @@ class ServerSession:
             return self._next_chunk()
         return self._next_line()
 
+    def next_raw(self) -> bytes | BadLine | None:
+        """The next line as it is, without its end: in a SASL exchange."""
+        return self._line()
+
+    def take_rest(self) -> bytes:
+        """Take what was read and not given out, for another to go on with."""
+        return self._rest()
+
     def refusal(self, line: CommandLine) -> Reply | None:
         """Why this command cannot come now (unknown, out of sequence), or None if it can."""
         name = line.name
@@ -209,6 +218,10 @@ class ServerSession:
         return rest
 
     def _next_line(self) -> CommandLine | BadLine | None:
+        line = self._line()
+        return split(line) if isinstance(line, bytes) else line
+
+    def _line(self) -> bytes | BadLine | None:
         buffer, start = self._buffer, self._at
         end = buffer.find(b"\n", start)
         if end < 0:
@@ -227,7 +240,7 @@ class ServerSession:
         line = line[:-1]
         if b"\r" in line or b"\0" in line:
             return BadLine(BAD_CHARACTER, line.decode("utf-8", "replace"))
-        return split(line)
+        return line
 
     def _next_data(self, decoder: DataDecoder) -> Body | BodyEnd | None:
         if decoder.done:
