@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from declared import COUNT, PORT, POSITIVE, SESSION, Json, check
+from certificates import Authority
+from declared import COUNT, PORT, POSITIVE, SESSION, TEXT, Json, check
 from httpserver import HttpServer, Request, http_server, response
 from nameserver import NameServer, name_server
+from raw import Imap
 from running import PASSWORD, USERS, Running, running, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +31,17 @@ auth_policy_server_url = "http://policy.test:{port}/check?of=mail"
 auth_policy_hash_nonce = "salt"
 http_client_connect_backoff_time = "1 ms"
 http_client_request_max_redirects = 2
+ssl_server_cert_file = "{authority.folder}/mail.example.com.pem"
+auth_master_user_separator = "*"
+"""
+BLOCKS = """
+[local_name."mail.example.com"]
+ssl_server_cert_file = "{authority.folder}/mail.example.com.pem"
+[passdb.masters]
+driver = "static"
+static_password = "root"
+username_filter = ["admin"]
+master = true
 """
 
 
@@ -48,8 +61,16 @@ class Policy:
 class Stage:
     """A mail server, a policy server and a name server."""
 
-    def __init__(self, mail: Running, policy: Policy, http: HttpServer, dns: NameServer) -> None:
+    def __init__(
+        self,
+        mail: Running,
+        policy: Policy,
+        http: HttpServer,
+        dns: NameServer,
+        authority: Authority,
+    ) -> None:
         self.mail, self.policy, self.http, self.dns = mail, policy, http, dns
+        self.authority = authority
 
     def login(self, user: str, password: str = PASSWORD) -> bool:
         try:
@@ -65,11 +86,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         http = stack.enter_context(http_server(policy))
         dns = stack.enter_context(name_server(RECORDS))
-        options = OPTIONS.format(dns=dns.address, port=http.port)
+        authority = Authority(tmp_path_factory.mktemp("ca"))
+        authority.make("mail.example.com")
+        options = OPTIONS.format(dns=dns.address, port=http.port, authority=authority)
+        blocks = BLOCKS.format(authority=authority)
         folder: Path = tmp_path_factory.mktemp("policy")
-        mail = stack.enter_context(running(folder, options=options))
+        mail = stack.enter_context(running(folder, options=options, blocks=blocks))
         # Processes whose first attempt came before the stats service try again after a second.
-        one = Stage(mail, policy, http, dns)
+        one = Stage(mail, policy, http, dns, authority)
         wait_for(lambda: one.login(USERS[2]) and bool(mail.events("dns_worker_request_finished")))
         wait_for(lambda: bool(mail.events("http_request_finished")))
         yield one
@@ -129,6 +153,34 @@ def test_a_login_down_to_the_wire(stage: Stage) -> None:
     assert PASSWORD.encode() not in b"".join(r.body for r in (first, second, report))
 
 
+def test_a_master_over_tls_with_all_that_can_be_known(stage: Stage) -> None:
+    user = USERS[1]
+    tls, name = stage.authority.context(), "mail.example.com"
+    with Imap(stage.mail.imaps_port, tls=tls, name=name) as client:
+        client.ok('ID ("name" "probe")')
+        client.ok(f'LOGIN "{user}*admin" root')
+        port = client.sock.getsockname()[1]
+    known = auth_fields(user) | {
+        "transport": "TLS",
+        "client_id": '"name" "probe"',
+        "local_name": name,
+        "remote_port": port,
+        "real_remote_port": port,
+        "original_user": f"{user}*admin",
+        "translated_user": TEXT,
+        "login_user": user,
+        "master_user": "admin",
+    }
+    before, confirm, report = stage.mail.wait_events(
+        "auth_policy_request_finished", 3, remote_port=port
+    )
+    check(before, **known | {"user": "admin"}, mode="allow", policy_result=0)
+    check(confirm, **known, mode="allow", policy_result=0)
+    check(report, **known, mode="report", policy_result=0)
+    asked = [r.json for r in stage.http.requests if r.json["device_id"] == '"name" "probe"']
+    assert [(told["login"], told["tls"]) for told in asked] == [(user, True)] * 3
+
+
 def test_refused(stage: Stage) -> None:
     user = USERS[1]
     stage.policy.status[user] = -1
@@ -136,14 +188,15 @@ def test_refused(stage: Stage) -> None:
         assert not stage.login(user)
     finally:
         stage.policy.status.clear()
-    [event] = stage.mail.wait_events("auth_policy_request_finished", user=user, mode="allow")
+    [event] = stage.mail.wait_events("auth_policy_request_finished", policy_result=-1)
     check(event, **auth_fields(user), mode="allow", policy_result=-1)
-    [finished] = stage.mail.wait_events("auth_request_finished", user=user)
+    session = event["fields"]["session"]
+    [finished] = stage.mail.wait_events("auth_request_finished", session=session)
     outcome = {"error": "refused by policy", "policy_result": "refused", "policy_penalty": 0}
     check(finished, **auth_fields(user), **outcome)
-    assert not stage.mail.events("auth_passdb_request_started", user=user)
+    assert not stage.mail.events("auth_passdb_request_started", session=session)
     stage.mail.hang_up()
-    [aborted] = stage.mail.wait_events("login_aborted", user=user)
+    [aborted] = stage.mail.wait_events("login_aborted", session=session)
     assert aborted["fields"]["reason"] == "auth_failed"
 
 
