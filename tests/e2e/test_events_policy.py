@@ -188,8 +188,9 @@ def test_refused(stage: Stage) -> None:
         assert not stage.login(user)
     finally:
         stage.policy.status.clear()
-    [event] = stage.mail.wait_events("auth_policy_request_finished", policy_result=-1)
-    check(event, **auth_fields(user), mode="allow", policy_result=-1)
+    refused = {"mode": "allow", "policy_result": -1}
+    [event] = stage.mail.wait_events("auth_policy_request_finished", **refused)
+    check(event, **auth_fields(user), **refused)
     session = event["fields"]["session"]
     [finished] = stage.mail.wait_events("auth_request_finished", session=session)
     outcome = {"error": "refused by policy", "policy_result": "refused", "policy_penalty": 0}
