@@ -88,7 +88,8 @@ class Expression:
     """A compiled expression.
 
     ``risk`` is the degree of the polynomial that bounds ``re``'s work, and the factor before it
-    that single choices make; None if no polynomial bounds it.
+    that single choices make; None if no polynomial bounds it.  ``first`` finds characters that a
+    match may begin with; None where it may be empty.
     """
 
     tree: Tree
@@ -96,6 +97,7 @@ class Expression:
     pattern: re.Pattern[str]
     risk: tuple[int, int] | None
     size: int
+    first: re.Pattern[str] | None = None
     programs: dict[str, object] = field(default_factory=dict)
 
     def safe_for(self, length: int, effort: int) -> bool:
@@ -323,6 +325,31 @@ def _branches(tree: Tree) -> bool:
             return True
 
 
+def _first(tree: Tree) -> tuple[frozenset[str], bool]:
+    """The characters that a match may begin with, and whether it may be empty."""
+    match tree:
+        case Char(source):
+            return frozenset((source,)), False
+        case Anchor():
+            return frozenset(), True
+        case Group(_, body):
+            return _first(body)
+        case Repeat(body, least, _):
+            firsts, empty = _first(body)
+            return firsts, empty or not least
+        case Alternatives(items):
+            every = [_first(item) for item in items]
+            return frozenset().union(*(found for found, _ in every)), any(e for _, e in every)
+        case Concat(items):
+            found: frozenset[str] = frozenset()
+            for item in items:
+                firsts, empty = _first(item)
+                found |= firsts
+                if not empty:
+                    return found, False
+            return found, True
+
+
 @lru_cache(maxsize=512)
 def compile_expression(text: str, ignore_case: bool, ascii_only: bool, most: int) -> Expression:
     """An expression of at most ``most`` instructions; RegexError if it is none."""
@@ -336,9 +363,11 @@ def compile_expression(text: str, ignore_case: bool, ascii_only: bool, most: int
             raise RegexError("the expression is too large")
         flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0) | (re.ASCII if ascii_only else 0)
         pattern = re.compile(_source(tree), flags)
+        firsts, empty = _first(tree)
+        first = None if empty else re.compile("|".join(sorted(firsts)), flags)
     except (re.error, RecursionError, OverflowError) as error:
         raise RegexError(str(error)) from None
-    return Expression(tree, reader.groups, pattern, _risk(tree), size)
+    return Expression(tree, reader.groups, pattern, _risk(tree), size, first)
 
 
 def spans(match: re.Match[str]) -> Sequence[tuple[int, int]]:

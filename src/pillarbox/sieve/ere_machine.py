@@ -117,6 +117,7 @@ class _Machine:
         self.code = program(expression)
         self.text = text
         self.effort = effort
+        self.first = expression.first
         self.empty: _Slots = (-1,) * (2 * expression.groups + 2)
 
     def follow(
@@ -153,7 +154,14 @@ class _Machine:
         found: _Slots | None = None
         threads: list[tuple[int, _Slots]] = []
         seen: set[int] = set()
-        for at in range(len(self.text) + 1):
+        at = -1
+        while at < len(self.text):
+            at += 1
+            if not threads and self.first is not None:
+                begin = self.first.search(self.text, at)
+                if begin is None:
+                    return None
+                at = begin.start()
             if found is None:
                 start = (at, *self.empty[1:])
                 self.follow(threads, seen, 0, start, at)
