@@ -28,12 +28,14 @@ class Front(PopServer):
         for user, fields in passed_on.items():
             self.pass_on(user, fields)
 
-    def pass_on(self, user: str, fields: str, *, home: bool = False) -> None:
+    def pass_on(
+        self, user: str, fields: str, *, home: bool = False, password: str = PASSWORD
+    ) -> None:
         """One more user with these fields; with a ``home`` it can be served here too."""
         place = f"{os.getuid()}:{os.getgid()}::{self.folder}/home/{user}:" if home else ":::::"
         path = self.folder / "users"
         new = path.with_suffix(".new")
-        new.write_text(f"{path.read_text()}{user}:{{PLAIN}}{PASSWORD}:{place}: {fields}\n")
+        new.write_text(f"{path.read_text()}{user}:{{PLAIN}}{password}:{place}: {fields}\n")
         new.replace(path)
 
 

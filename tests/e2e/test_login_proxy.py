@@ -69,6 +69,12 @@ def front(
             'login_trusted_networks = ["127.0.0.6/32"]\n'
             "login_proxy_max_reconnects = 1\n"
         ),
+        blocks=(
+            '[passdb.elsewhere]\ndriver = "imap"\nimap_host = "127.0.0.1"\n'
+            f"imap_port = {backend.imap_port}\n"
+            f'imap_ssl = "starttls"\nimap_user = "{CAROL}"\n'
+            'username_filter = ["*@elsewhere.example"]\n'
+        ),
         users=(),
         passed_on={
             ALICE: to_imap,
@@ -107,6 +113,7 @@ def test_an_imap_session_and_all_its_events(front: Front, backend: PopServer) ->
         client.ok("SELECT INBOX")
         assert b"through the proxy" in client.fetch_body(1)
         client.ok("LOGOUT")
+        assert client.rest() == b""
     ends = {
         "user": ALICE,
         "service": "imap",
@@ -419,6 +426,20 @@ def test_what_a_client_pipelines_behind_its_login_arrives(front: Front) -> None:
         text = client.rest()
     assert b"x2 OK" in text
     assert b"x3 OK" in text
+
+
+def test_a_passdb_that_asks_the_other_server(front: Front, backend: PopServer) -> None:
+    user = "guest@elsewhere.example"
+    front.pass_on(user, "", home=True, password="not-to-be-guessed")
+    with Imap(front.imap_port) as client:
+        assert "[AUTHENTICATIONFAILED]" in client.do(f"LOGIN {user} wrong").text
+        client.login(user).ok("SELECT INBOX")
+    asked = backend.wait_events("auth_request_finished", user=CAROL)
+    assert {e["fields"].get("success") for e in asked} >= {"yes", None}
+    [accepted] = front.wait_events(
+        "auth_passdb_request_finished", user=user, passdb="imap", result="ok"
+    )
+    assert accepted["fields"]["passdb_name"] == "elsewhere"
 
 
 def test_sessions_are_listed_and_kicked(front: Front, backend: PopServer) -> None:

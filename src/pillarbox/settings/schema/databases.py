@@ -12,18 +12,24 @@ from typing import Annotated, Literal
 import msgspec
 
 from pillarbox.settings.schema.base import Doc
-from pillarbox.settings.schema.ldap import LdapUserdbBlock
-from pillarbox.settings.schema.oauth2 import Oauth2Block
+from pillarbox.settings.schema.imap_passdb import ImapPassdbBlock
+from pillarbox.settings.schema.programs import ProgramUserdbBlock
 
 Result = Literal[
     "return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail", "next"
 ]
 
 
-class PassdbSettings(Oauth2Block, frozen=True, kw_only=True):
+class PassdbSettings(ImapPassdbBlock, frozen=True, kw_only=True):
     """One password database."""
 
-    driver: Annotated[str, Doc("`passwd-file`, `sql` or `static`; empty: the block's name.")] = ""
+    driver: Annotated[
+        str,
+        Doc(
+            "`passwd-file`, `sql`, `ldap`, `pam`, `passwd`, `imap`, `oauth2`, `lua`, `python`, "
+            "`deny` or `static`; empty: the block's name."
+        ),
+    ] = ""
     default_password_scheme: Annotated[
         str, Doc("Scheme of stored passwords that carry no `{SCHEME}` prefix.")
     ] = "PLAIN"  # noqa: S105
@@ -67,11 +73,15 @@ class PassdbSettings(Oauth2Block, frozen=True, kw_only=True):
     use_cache: Annotated[bool, Doc("Keep this database's answers in the auth cache.")] = True
 
 
-class UserdbSettings(LdapUserdbBlock, frozen=True, kw_only=True):
+class UserdbSettings(ProgramUserdbBlock, frozen=True, kw_only=True):
     """One user database."""
 
     driver: Annotated[
-        str, Doc("`passwd-file`, `sql`, `static` or `prefetch`; empty: the block's name.")
+        str,
+        Doc(
+            "`passwd-file`, `sql`, `ldap`, `passwd`, `lua`, `python`, `static` or `prefetch`; "
+            "empty: the block's name."
+        ),
     ] = ""
     passwd_file_path: Annotated[
         str, Doc("passwd-file: its path; may hold variables of the user.", kind="file")
