@@ -17,7 +17,7 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.events.catalogue.http_client import (
@@ -25,7 +25,7 @@ from pillarbox.events.catalogue.http_client import (
     http_request_redirected,
     http_request_retried,
 )
-from pillarbox.events.event import Scope
+from pillarbox.events.event import REMOVED, Scope
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings
 from pillarbox.wire.http.failures import Failure
@@ -77,12 +77,12 @@ class Exchange:
     net_in: int = 0
     net_out: int = 0
     status: int = Failure.ABORTED
-    tries: int = field(default=0)
+    tries: int = 0
 
     def aim(self, target: Target) -> None:
         """The request goes there; name and password in the URL are for its head."""
         self.target = target
-        self.scope.set(dest_host=target.host, dest_port=target.port, dest_ip=None)
+        self.scope.set(dest_host=target.host, dest_port=target.port, dest_ip=REMOVED)
         if target.username:
             self.headers["Authorization"] = basic(target.username, target.password)
 
@@ -145,17 +145,7 @@ class HttpClient:
             exchange.status = Failure.TIMED_OUT
             raise HttpError(Failure.TIMED_OUT, f"no response within {limit:g} s") from None
         finally:
-            if http_request_finished.emit is not None:
-                http_request_finished.emit(
-                    exchange.scope,
-                    attempts=exchange.attempts,
-                    net_in_bytes=exchange.net_in,
-                    net_out_bytes=exchange.net_out,
-                    method=exchange.method,
-                    redirects=exchange.redirects,
-                    status_code=int(exchange.status),
-                    target=exchange.shown or None,
-                )
+            self._finished(exchange)
         return response
 
     async def close(self) -> None:
@@ -207,6 +197,21 @@ class HttpClient:
             return wanted if wanted <= settings.http_client_max_auto_retry_delay else None
         pause = settings.http_client_connect_backoff_time * 2.0 ** min(exchange.tries - 1, 30)
         return min(pause, settings.http_client_connect_backoff_max_time)
+
+    def _finished(self, exchange: Exchange) -> None:
+        where = f"{exchange.target.host}{exchange.shown}"
+        self._log.debug(exchange.scope, f"HTTP {exchange.method} {where}: {exchange.status:d}")
+        if http_request_finished.emit is not None:
+            http_request_finished.emit(
+                exchange.scope,
+                attempts=exchange.attempts,
+                net_in_bytes=exchange.net_in,
+                net_out_bytes=exchange.net_out,
+                method=exchange.method,
+                redirects=exchange.redirects,
+                status_code=int(exchange.status),
+                target=exchange.shown or None,
+            )
 
     def _retried(self, exchange: Exchange, code: int) -> None:
         if http_request_retried.emit is not None:
