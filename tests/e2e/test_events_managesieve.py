@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from declared import COUNT, POSITIVE, SESSION, Json, check
 from managesieve_client import Sieve, SieveServer
+from raw import message
 from running import USERS, running
 
 pytestmark = pytest.mark.e2e
@@ -216,6 +217,19 @@ def test_scripts_in_a_dict(server: SieveServer) -> None:
     for name in ("sieve_storage_save_started", "sieve_storage_save_finished"):
         [event] = server.wait_events(name, user=user)
         check(event, script_name="a", **where)
+
+
+def test_a_delivery_opens_the_script(server: SieveServer) -> None:
+    user = "user5@example.com"
+    script = Script(server, user, "a")
+    with server.sieve(user) as client:
+        client.put("a", GOOD)
+        client.ok('SETACTIVE "a"')
+        for event in ("sieve_script_opened", "sieve_script_closed"):
+            script.seen(server, event)
+        server.deliver(message("one"), user)
+    for event in ("sieve_script_opened", "sieve_script_closed"):
+        check(script.seen(server, event, 2)[1], ["lmtp:cmd_data"], **script.where)
 
 
 def test_the_session(server: SieveServer) -> None:

@@ -15,7 +15,7 @@ import pytest
 from certificates import Authority
 from managesieve_client import Sieve, SieveServer
 from running import PASSWORD, USERS, running
-from test_clients import need
+from test_clients import mail, need
 
 from pillarbox.sieve.registry import default_capabilities
 from pillarbox.wire.sasl.client import scram
@@ -299,6 +299,60 @@ def sieve_connect(server: SieveServer, ca: Path, folder: Path) -> None:
     call("--deactivate")
     call("--remotesieve=uploaded", "--delete")
     assert "uploaded" not in call("--list")
+
+
+def test_the_next_delivery_obeys(shared: SieveServer) -> None:
+    user = "user11@example.com"
+    with shared.sieve(user) as client:
+        assert client.put("rules", GOOD).state == "OK"
+        client.ok('SETACTIVE "rules"')
+        shared.imap(user).create("Lists")
+        shared.deliver(mail("a list"), user)
+        shared.deliver(mail("other"), user)
+        client.ok('SETACTIVE ""')
+        shared.deliver(mail("a list again"), user)
+    imap = shared.imap(user)
+    assert imap.select("Lists")[1] == [b"1"]
+    assert imap.select("INBOX")[1] == [b"2"]
+
+
+def test_through_a_proxy(tmp_path: Path) -> None:
+    blocks = "[service.managesieve_login]\nprocess_limit = 1\n"
+    trusted = 'login_trusted_networks = ["127.0.0.1/32"]\n'
+    with (
+        running(tmp_path / "back", make=SieveServer, options=trusted) as back,
+        running(tmp_path / "front", make=SieveServer, blocks=blocks) as front,
+    ):
+        assert isinstance(back, SieveServer)
+        assert isinstance(front, SieveServer)
+        fields = f"proxy host=127.0.0.1 port={back.sieve_port} pass={PASSWORD}"
+        for user in USERS[:2]:
+            with (front.folder / "users").open("a") as users:
+                users.write(f"p-{user}:{{PLAIN}}{PASSWORD}::::::user={user} {fields}\n")
+        with Sieve(front.sieve_port, source="127.0.0.7") as client:
+            client.login(f"p-{USERS[0]}")
+            assert client.put("a", GOOD).state == "OK"
+            assert client.scripts() == {"a": False}
+        assert (back.home() / "sieve" / "a.sieve").read_bytes() == GOOD
+        back.wait_log(f"Login: user=<{USERS[0]}>, method=PLAIN, rip=127.0.0.7")
+        with Sieve(front.sieve_port) as client:
+            exchange = scram("sha256", f"p-{USERS[1]}", PASSWORD, "n0nce")
+            word = b64encode(next(exchange)).decode()
+            client.send(f'AUTHENTICATE "SCRAM-SHA-256" "{word}"\r\n'.encode())
+            client.respond(exchange.send(client.challenge()))
+            answer = client.answer()
+            assert answer.state == "OK"
+            exchange.send(b64decode(answer.code.removeprefix('SASL "').removesuffix('"')))
+            assert client.scripts() == {}
+        with Sieve(back.sieve_port) as client:
+            assert "ADDR" in client.capabilities["XCLIENT"].split()
+            client.ok('XCLIENT "ADDR=192.0.2.9" "PORT=99" "SESSION=fromtheproxy"')
+            assert client.do('XCLIENT "nonsense"').state == "NO"
+            client.login()
+        back.wait_log("rip=192.0.2.9", "session=<fromtheproxy>")
+        with Sieve(back.sieve_port, source="127.0.0.7") as client:
+            assert "XCLIENT" not in client.capabilities
+            assert client.do('XCLIENT "ADDR=192.0.2.9"').state == "NO"
 
 
 def test_quota(tmp_path: Path) -> None:

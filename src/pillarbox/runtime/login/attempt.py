@@ -131,6 +131,7 @@ class Attempt:
             if isinstance(reply, Failure):
                 return of_failure(reply)
             client.successes += 1
+            client.sasl_final = reply.data
             if "nologin" in reply.fields and not is_proxied(reply.fields):
                 return of_nologin(reply.fields)
             return reply

@@ -82,6 +82,7 @@ class LoginConnection(Connection):
         "proxied_session",
         "proxy",
         "proxy_ttl",
+        "sasl_final",
         "secured",
         "server",
         "session",
@@ -98,6 +99,7 @@ class LoginConnection(Connection):
         self.client_id: str | None = None
         self.hello = ""
         self.mechanism: str | None = None
+        self.sasl_final: bytes | None = None
         self.abort_reason: str | None = None
         self.attempts = 0
         self.successes = 0

@@ -117,8 +117,10 @@ class ManageSieveLogin(LoginConnection):
         self.send(response("NO", verdict.text, sieve_code(verdict.code)))
 
     def welcome(self, tag: bytes, result: LoggedIn) -> None:
-        """The server's own words."""
-        self.send(response("OK", result.text.decode("utf-8", "replace") or "Logged in."))
+        """The server's own words, and our mechanism's last one."""
+        final = self.sasl_final
+        code = None if final is None else with_string(b"SASL", b64encode(final))
+        self.send(response("OK", result.text.decode("utf-8", "replace") or "Logged in.", code))
 
     def bye(self, text: str, code: bytes | None = None) -> None:
         """Say goodbye and close."""
