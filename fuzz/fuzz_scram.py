@@ -1,4 +1,4 @@
-"""Feed octets to the server mechanisms and to SCRAM's client.
+"""Feed octets to the server mechanisms and to the clients that must not trust the server.
 
 An exchange ends in an outcome whatever is said, is never accepted without the proof, and the
 client raises only ServerNotTrusted.
@@ -15,6 +15,10 @@ from pillarbox.wire.sasl.exchange import (
     Challenge,
     FetchScram,
     FetchSecret,
+    GssAccept,
+    GssReply,
+    GssUnwrap,
+    GssWrap,
     Refused,
     Surroundings,
 )
@@ -32,13 +36,16 @@ def one(data: bytes) -> None:
     for mechanism in MECHANISMS.values():
         serve(mechanism.start(messages[0], AROUND), messages[1:])
         serve(mechanism.start(None, AROUND), messages)
-    exchange = client.scram("sha1", "user", "pencil", "nonce")
-    next(exchange)
-    try:
-        for message in messages[:2]:
-            exchange.send(message)
-    except (client.ServerNotTrusted, StopIteration):
-        pass
+    for exchange in (
+        client.scram("sha1", "user", "pencil", "nonce"),
+        client.digest_md5("user", "pencil", "nonce", "imap", "host"),
+    ):
+        next(exchange)
+        try:
+            for message in messages[:2]:
+                exchange.send(message)
+        except (client.ServerNotTrusted, StopIteration):
+            pass
 
 
 def serve(exchange: Any, messages: list[bytes]) -> None:
@@ -56,6 +63,10 @@ def serve(exchange: Any, messages: list[bytes]) -> None:
             answer = next(rest, b"")
         elif isinstance(question, FetchScram):
             answer = HELD
+        elif isinstance(question, GssAccept):
+            answer = GssReply(question.token, question.token.startswith(b"done"))
+        elif isinstance(question, GssWrap | GssUnwrap):
+            answer = question.data
         elif isinstance(question, FetchSecret):
             answer = b"a secret that nobody guesses either."[:32]
         else:

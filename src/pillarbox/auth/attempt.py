@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from pillarbox.auth.authenticator import Authenticator
 from pillarbox.auth.guard import Leave, policy_delay, together
+from pillarbox.auth.kerberos import Kerberos, KerberosError
 from pillarbox.auth.passdbs import Outcome, Result
 from pillarbox.auth.request import USERDB_PREFIX, Request
 from pillarbox.auth.usernames import MAX_LENGTH, split_master
@@ -35,9 +36,13 @@ from pillarbox.wire.sasl.exchange import (
     CheckAnonymous,
     CheckCertificate,
     CheckPassword,
+    CheckPrincipal,
     Exchange,
     FetchScram,
     FetchSecret,
+    GssAccept,
+    GssUnwrap,
+    GssWrap,
     Question,
     Refused,
     Surroundings,
@@ -69,6 +74,7 @@ _HIDDEN = frozenset(
 _BAD: dict[str, str] = {
     "malformed": "malformed authentication data",
     "binding": "channel binding does not match",
+    "ticket": "Kerberos ticket not accepted",
 }
 _CODES: dict[Result, Code] = {
     "internal_failure": "temp_fail",
@@ -126,6 +132,9 @@ class Attempt:
         self._leaves: list[Leave] | None = None
         self._last_word: Admitted | None = None
         self._finished = False
+        self._kerberos = Kerberos(
+            authenticator.settings, authenticator.hasher, authenticator.log, self.request
+        )
 
     async def begin(self, initial: bytes | None) -> Step:
         """Start the exchange."""
@@ -186,14 +195,24 @@ class Attempt:
                 return await self._ended(stop.value)
             if isinstance(question, Challenge):
                 return question
+            if isinstance(question, GssAccept | GssWrap | GssUnwrap):
+                try:
+                    answer = await self._kerberos.answer(question)
+                except KerberosError:
+                    return self._broken(exchange)
+                continue
             refusal = await self._name_and_ask_guards(question)
             if refusal is not None:
                 exchange.close()
                 return refusal
             answer = await self._ask(question)
             if self._outcome is not None and self._outcome.result == "internal_failure":
-                exchange.close()
-                return self._reject("internal failure", "temp_fail", temporary=True)
+                return self._broken(exchange)
+
+    def _broken(self, exchange: Exchange) -> Rejected:
+        """A database or a library cannot be asked now."""
+        exchange.close()
+        return self._reject("internal failure", "temp_fail", temporary=True)
 
     async def _name_and_ask_guards(self, question: Question) -> Rejected | None:
         """Who it is, and whether the guards let it try."""
@@ -216,11 +235,9 @@ class Attempt:
         if isinstance(question, CheckAnonymous):
             auth.identify(request, auth.settings.auth_anonymous_username)
             return
-        assert isinstance(question, CheckPassword | FetchScram | FetchSecret | CheckCertificate)
         if isinstance(question, CheckPassword):
             self._password = question.password
-        given = "" if isinstance(question, CheckCertificate) else question.user
-        self._authzid = question.authzid
+        given = self._claimed(question)
         certified = request.params.certificate_user if request.params.valid_client_cert else None
         if isinstance(question, CheckCertificate) or auth.settings.auth_ssl_username_from_cert:
             given = certified or given
@@ -232,6 +249,15 @@ class Attempt:
         elif auth.identify_master(request, name, login):
             self._authzid = ""
         request.call_original(given)
+
+    def _claimed(self, question: Question) -> str:
+        """Who the client says it is; it also says whom it wants to act for."""
+        if isinstance(question, CheckPrincipal):
+            self._authzid = self._kerberos.as_own(question.authzid)
+            return self._kerberos.principal
+        assert isinstance(question, CheckPassword | FetchScram | FetchSecret | CheckCertificate)
+        self._authzid = question.authzid
+        return "" if isinstance(question, CheckCertificate) else question.user
 
     def _is_own_name(self, name: str) -> bool:
         """Whether the authorization name is just another form of the user's own."""
@@ -250,7 +276,7 @@ class Attempt:
         if isinstance(question, CheckPassword):
             self._outcome = await passdbs.verify(request, question.password, master=master)
             return self._proven(self._outcome)
-        if isinstance(question, CheckCertificate):
+        if isinstance(question, CheckCertificate | CheckPrincipal):
             self._outcome = await passdbs.admit(request, master=master)
             return self._proven(self._outcome)
         if isinstance(question, FetchScram):
@@ -401,6 +427,7 @@ class Attempt:
         if self._finished:
             return
         self._finished = True
+        self._kerberos.close()
         leaves = self._leaves or []
         if auth_request_finished.emit is not None:
             auth_request_finished.emit(

@@ -68,6 +68,17 @@ class Hasher:
             lambda: schemes.scram_secret(stored, default_scheme, hash_name, salt)
         )
 
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something else that takes its time in these threads."""
+        return await self._run(work)
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """The same without waiting for it; at once if the threads have ended."""
+        try:
+            self._pool.submit(work)
+        except RuntimeError:
+            work()
+
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 

@@ -19,8 +19,8 @@ class AuthSettings(LoginSettings, frozen=True, kw_only=True):
         Doc(
             "SASL mechanisms that are offered: `plain`, `login`, `scram-sha-1`, `scram-sha-256` "
             "and their `-plus` forms, `cram-md5`, `digest-md5`, `external`, `anonymous`, "
-            "`oauthbearer`, `xoauth2`; and POP3's `apop`. Those that do not send the password need "
-            "it stored for them or in clear."
+            "`oauthbearer`, `xoauth2`, `gssapi`, `gss-spnego`; and POP3's `apop`. Those that do "
+            "not send the password need it stored for them or in clear."
         ),
     ] = ("plain", "login")
     auth_allow_cleartext: Annotated[
@@ -63,6 +63,14 @@ class AuthSettings(LoginSettings, frozen=True, kw_only=True):
             "`user*master`. Empty: only by the mechanism's authorization name."
         ),
     ] = ""
+    auth_gssapi_hostname: Annotated[
+        str,
+        Doc(
+            "Host in the service principals that tickets are accepted for, as `imap/HOST`; empty: "
+            "`hostname`; `$ALL`: any key of the keytab."
+        ),
+    ] = ""
+    auth_krb5_keytab: Annotated[str, Doc("Kerberos keytab; empty: the system's.", kind="file")] = ""
     auth_anonymous_username: Annotated[str, Doc("Who logs in by ANONYMOUS.")] = "anonymous"
     auth_allow_weak_schemes: Annotated[
         bool,

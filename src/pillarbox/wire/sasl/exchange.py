@@ -93,6 +93,42 @@ class CheckAnonymous:
 
 
 @dataclass(frozen=True, slots=True)
+class GssAccept:
+    """What does the library say to the client's token?  A `GssReply`, or None: not accepted."""
+
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GssWrap:
+    """The data as the library protects them, ``bytes``."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GssUnwrap:
+    """What the library finds in protected data, ``bytes``, or None."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GssReply:
+    """A token for the client, perhaps empty, and whether the context stands."""
+
+    token: bytes
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPrincipal:
+    """May the one whom the ticket names come in?  The answer is a bool."""
+
+    authzid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ScramSecret:
     """RFC 5802 section 3: what a server stores instead of the password."""
 
@@ -114,18 +150,30 @@ class Refused:
     """``malformed``: not the mechanism's syntax; ``credentials``: not proven.
 
     ``binding``: proven perhaps, but not for this channel, or somebody in between hid that the
-    server can bind to it.
+    server can bind to it; ``ticket``: a ticket that is not valid.
     """
 
-    reason: Literal["malformed", "credentials", "binding"]
+    reason: Literal["malformed", "credentials", "binding", "ticket"]
 
 
-Question = Challenge | CheckPassword | FetchScram | FetchSecret | CheckCertificate | CheckAnonymous
+Question = (
+    Challenge
+    | CheckPassword
+    | FetchScram
+    | FetchSecret
+    | CheckCertificate
+    | CheckAnonymous
+    | CheckPrincipal
+    | GssAccept
+    | GssWrap
+    | GssUnwrap
+)
 Outcome = Accepted | Refused
 Exchange = Generator[Question, Any, Outcome]
 MALFORMED = Refused("malformed")
 CREDENTIALS = Refused("credentials")
 BINDING = Refused("binding")
+TICKET = Refused("ticket")
 
 
 @dataclass(frozen=True, slots=True)

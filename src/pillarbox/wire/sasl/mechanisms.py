@@ -12,6 +12,7 @@ from pillarbox.wire.sasl import (
     cram_md5,
     digest_md5,
     external,
+    gssapi,
     login,
     plain,
     scram,
@@ -34,5 +35,7 @@ MECHANISMS: Final[Mapping[str, Mechanism]] = {
         anonymous.MECHANISM,
         bearer.OAUTHBEARER,
         bearer.XOAUTH2,
+        gssapi.GSSAPI,
+        gssapi.SPNEGO,
     )
 }
