@@ -33,7 +33,7 @@ from pillarbox.settings.script_places import script_findings
 from pillarbox.settings.tls_files import tls_findings
 from pillarbox.settings.variables import VariableError, expand
 
-PROTOCOLS: Final = frozenset({"imap", "lmtp", "pop3", "sieve"})
+PROTOCOLS: Final = frozenset({"imap", "lmtp", "pop3", "sieve", "submission"})
 
 POP3_LOGOUT_VARIABLES: Final = (
     "input",

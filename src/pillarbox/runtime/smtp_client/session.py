@@ -138,6 +138,9 @@ class SmtpSession(ServerConnection):
         """
         wanted = recipients if self.lmtp else 1
         start = await self._ask(b"DATA\r\n", alone=True)
+        if start.success and start.code != 354:
+            self.abort("Protocol error: DATA was answered as if a message had come")
+            raise SmtpError(f"{self.destination}: DATA was answered {start.code}")
         if start.code != 354:
             return (start,) * wanted
         encoder = DataEncoder()

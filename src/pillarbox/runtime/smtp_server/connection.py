@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from typing import Final, Generic, Protocol, TypeVar
 
 from pillarbox.events.event import Scope
-from pillarbox.runtime.connection import OPEN, Connection
+from pillarbox.runtime.connection import CLOSED, OPEN, Connection
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.runtime.smtp_server import replies
 from pillarbox.runtime.smtp_server.dispatch import dispatch
@@ -68,6 +68,7 @@ class SmtpConnection(Connection, Generic[T]):
         "_leaving",
         "_lookups",
         "_tasks",
+        "_to_the_end",
         "_transactions",
         "body",
         "body_scope",
@@ -102,6 +103,7 @@ class SmtpConnection(Connection, Generic[T]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: Input | None = None
         self._blocked = False
+        self._to_the_end = True
         self._again = False
         self._bad = 0
         self._leaving: Reply | None = None  # say this and go once nothing is at work
@@ -133,6 +135,9 @@ class SmtpConnection(Connection, Generic[T]):
 
     def obeyed(self, line: CommandLine, answer: Reply) -> None:
         """Do what may only begin once the answer is on its way."""
+
+    def over(self) -> None:
+        """The client is gone and nothing of the session runs any more; called once."""
 
     def body_end(self, end: BodyEnd) -> None:
         """A message or a chunk is complete; ``body`` is None for one that nobody wants."""
@@ -172,12 +177,14 @@ class SmtpConnection(Connection, Generic[T]):
     def closed(self, reason: str) -> None:
         """The connection is gone: abort what is not on its way to its destination."""
         self.running.abort(reason)
-        delivering = self._blocked
+        delivering = self._blocked and self._to_the_end
         for task in self._tasks if not delivering else ():
             task.cancel()
         if self.transaction is not None and not delivering:
             self.transaction.abort(reason)
             self.transaction = None
+        if not self.working:
+            self.over()
 
     # What commands use.
 
@@ -211,9 +218,13 @@ class SmtpConnection(Connection, Generic[T]):
         self._lookups += 1
         self._spawn(work(self.pipeline.reserve())).add_done_callback(self._looked_up)
 
-    def block(self, work: Coroutine[None, None, None]) -> None:
-        """Run what everything that follows depends on; nothing else goes on meanwhile."""
+    def block(self, work: Coroutine[None, None, None], to_the_end: bool = True) -> None:
+        """Run what everything that follows depends on; nothing else goes on meanwhile.
+
+        ``to_the_end``: also when the client leaves.
+        """
         self._blocked = True
+        self._to_the_end = to_the_end
         self.expire_in(None)
         self._spawn(work).add_done_callback(self._unblocked)
 
@@ -249,6 +260,8 @@ class SmtpConnection(Connection, Generic[T]):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed_task(error)
+        if self.state == CLOSED and not self.working:
+            self.over()
         if self.state != OPEN:
             return
         if not self.working:

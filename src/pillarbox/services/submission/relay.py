@@ -1,0 +1,114 @@
+"""A session's way to the relay: one connection, made when it is needed, made again when it is gone.
+
+The relay hears from the client itself, so to say: its MAIL and RCPT are asked while the client
+waits, and what the relay answers is what the client is told.  A trusted relay learns by XCLIENT
+who the client is (Postfix XCLIENT_README).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pillarbox.runtime.outgoing import OPEN
+from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
+from pillarbox.runtime.smtp_client.opening import open_session
+from pillarbox.runtime.smtp_client.relay import relay_target
+from pillarbox.runtime.smtp_client.session import SmtpSession
+from pillarbox.wire.smtp.capabilities import Capabilities
+
+if TYPE_CHECKING:
+    from pillarbox.services.submission.client import SubmissionClient
+
+
+class Relay:
+    """See the module."""
+
+    __slots__ = ("_client", "_session", "known")
+
+    def __init__(self, client: SubmissionClient) -> None:
+        self._client = client
+        self._session: SmtpSession | None = None
+        self.known: Capabilities | None = None  # what it could do when it was last asked
+
+    @property
+    def current(self) -> SmtpSession | None:
+        """The connection, if it stands."""
+        session = self._session
+        return session if session is not None and session.usable else None
+
+    @property
+    def held(self) -> SmtpSession | None:
+        """The connection that a transaction was begun on, if it still stands."""
+        session = self._session
+        return session if session is not None and session.state == OPEN else None
+
+    async def session(self) -> SmtpSession:
+        """The connection, a new one if need be.  Raises SmtpError."""
+        session = self.current
+        if session is None:
+            session = self._session = await self._open()
+        session.expire_in(None)
+        return session
+
+    def rest(self) -> None:
+        """Nothing is under way: the connection may be given up in a while."""
+        if self.current is not None:
+            self.current.expire_in(self._client.settings.submission_relay_max_idle_time)
+
+    async def reset(self) -> None:
+        """Take back what may be left of a transaction there, then `rest`."""
+        session = self._session
+        if session is None:
+            return
+        try:
+            if session.usable and (await session.command("RSET")).success:
+                self.rest()
+                return
+        except SmtpError as error:
+            self._client.ctx.log.error(self._client.scope, error.text)
+        self.drop()
+
+    def drop(self) -> None:
+        """Give the connection up, in whatever state it is."""
+        session, self._session = self._session, None
+        if session is not None and session.usable:
+            session.send(b"QUIT\r\n")
+            session.finish("Logged out")
+        elif session is not None:
+            session.abort("Transaction was not finished")
+
+    async def _open(self) -> SmtpSession:
+        client = self._client
+        settings = client.settings
+        target = relay_target(settings, client.user)
+        session = await open_session(client.scope, client.ctx.log, settings, target)
+        try:
+            if settings.submission_relay_trusted and session.capabilities.xclient:
+                await self._introduce(session)
+        except BaseException:
+            session.abort("Session could not be begun")
+            raise
+        self.known = session.capabilities
+        return session
+
+    async def _introduce(self, session: SmtpSession) -> None:
+        """Say who the client is, and hello again.  Raises SmtpError."""
+        client = self._client
+        ip = client.remote_ip
+        values = {
+            "ADDR": f"IPV6:{ip}" if ip and ":" in ip else ip,
+            "PORT": None if client.remote_port is None else str(client.remote_port),
+            "NAME": None,
+            "PROTO": "ESMTP",
+            "HELO": client.hello or None,
+            "LOGIN": client.user,
+            "SESSION": client.session_id,
+        }
+        known = session.capabilities.xclient
+        told = {name: value for name, value in values.items() if name in known}
+        answer = await session.xclient(told)
+        if answer.code != 220:
+            raise SmtpRefused("The relay does not take XCLIENT from us", answer)
+        hello = await session.hello(client.worker.hostname)
+        if not hello.success:
+            raise SmtpRefused("The relay does not take our hello", hello)
