@@ -150,10 +150,11 @@ class Delivery:
         if self.sieve is None:
             return None
         try:
-            if not await self.sieve.has_scripts(task.user, self.settings, task.scope):
-                return None
+            scripts = await self.sieve.scripts(task.user, self.settings, task.scope)
         except ScriptRefused as error:
             return temporary(error.text)
+        if scripts is None:
+            return None
         around = self._around
         if around is None or around.settings is not self.settings:
             around = self._around = Around(self.settings)
@@ -169,7 +170,7 @@ class Delivery:
             len(task.head),
             actions[-1],
         )
-        outcome = await self.sieve.deliver(case)
+        outcome = await self.sieve.deliver(case, scripts)
         task.told = outcome is not None and outcome.kind in (Kind.STORED, Kind.REFUSED)
         return outcome
 

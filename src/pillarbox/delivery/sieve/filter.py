@@ -8,7 +8,7 @@ active one.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pillarbox.delivery.outcome import Kind, Outcome, temporary
@@ -19,7 +19,7 @@ from pillarbox.delivery.sieve.case import Case
 from pillarbox.delivery.sieve.execution import run_one, run_sequence
 from pillarbox.delivery.sieve.lists import Lists
 from pillarbox.delivery.sieve.memory import Dicts, Memory
-from pillarbox.delivery.sieve.sequence import at_delivery, of_type
+from pillarbox.delivery.sieve.sequence import Scripts, at_delivery, find_own, of_type
 from pillarbox.delivery.sieve_storage.errors import ScriptRefused
 from pillarbox.delivery.sieve_storage.places import Places
 from pillarbox.drivers.dict.api import DictError
@@ -39,31 +39,27 @@ class Filter:
     def __init__(self, log: Log, sender: Sender) -> None:
         self._log = log
         self._sender = sender
-        self._places: OrderedDict[str, tuple[MailUser, object, Settings, Places]] = OrderedDict()
+        self._places: OrderedDict[str, tuple[Mapping[str, str], Settings, Places]] = OrderedDict()
         self._dicts = Dicts()
         self._busy: set[str] = set()
 
-    async def has_scripts(self, user: MailUser, settings: Settings, scope: Scope) -> bool:
-        """Whether any script may have to run for mail to this user.  Raises ScriptRefused."""
+    async def scripts(self, user: MailUser, settings: Settings, scope: Scope) -> Scripts | None:
+        """What has to run for mail to this user; None: nothing.  Raises ScriptRefused."""
         places = await self.places(user, settings)
-        if places.of("before") or places.of("after"):
-            return True
-        personal = places.personal()
-        storages = [*([] if personal is None else [personal]), *places.of("default")]
-        for storage in storages:
-            if await storage.active(scope) is not None:
-                return True
-        return False
+        own = await find_own(places, scope)
+        if own is None and not places.of("before") and not places.of("after"):
+            return None
+        return Scripts(places, own)
 
-    async def deliver(self, case: Case) -> Outcome | None:
-        """Run the scripts and do what they say; None if there are none.
+    async def deliver(self, case: Case, scripts: Scripts) -> Outcome | None:
+        """Run the scripts and do what they say; None if there were none after all.
 
         Raises MailError, StorageError, OSError of storing the message.
         """
         try:
-            places = await self.places(case.user, case.settings)
+            places = scripts.places
             answers = await self.answers(case)
-            results = await run_sequence(case, at_delivery(places, case.scope), answers)
+            results = await run_sequence(case, at_delivery(*scripts, case.scope), answers)
             if not results:
                 return None
             steps = await self._steps(case, places, answers, results)
@@ -99,21 +95,21 @@ class Filter:
         """Where the user's scripts are."""
         known = self._places.get(user.name)
         if known is not None:
-            if known[0] is user and known[1] is user.fields and known[2] is settings:
+            if known[0] == user.fields and known[1] is settings:
                 self._places.move_to_end(user.name)
-                return known[3]
-            await self._places.pop(user.name)[3].close()
+                return known[2]
+            await self._places.pop(user.name)[2].close()
         scope = Scope(None, ("sieve",), user=user.name)
         places = Places(user.name, user.fields, settings, self._log, scope)
-        self._places[user.name] = (user, user.fields, settings, places)
+        self._places[user.name] = (user.fields, settings, places)
         if len(self._places) > KNOWN_USERS:
-            await self._places.popitem(last=False)[1][3].close()
+            await self._places.popitem(last=False)[1][2].close()
         return places
 
     async def close(self) -> None:
         """Let go of everything."""
         while self._places:
-            await self._places.popitem()[1][3].close()
+            await self._places.popitem()[1][2].close()
         await self._dicts.close()
 
     async def _steps(

@@ -23,24 +23,37 @@ class Opened(NamedTuple):
     storage: ScriptStorage
 
 
-async def at_delivery(places: Places, scope: Scope) -> AsyncIterator[Opened]:
+class Own(NamedTuple):
+    """The user's active script, or else the default one: where it is."""
+
+    storage: ScriptStorage
+    name: str
+
+
+class Scripts(NamedTuple):
+    """What has to run for a message."""
+
+    places: Places
+    own: Own | None
+
+
+async def at_delivery(places: Places, own: Own | None, scope: Scope) -> AsyncIterator[Opened]:
     """The scripts for a message that is delivered.  Raises ScriptRefused."""
     async for one in of_type(places, "before", scope):
         yield one
-    own = await own_script(places, scope)
     if own is not None:
-        yield own
+        yield Opened(await own.storage.open(scope, own.name), own.storage)
     async for one in of_type(places, "after", scope):
         yield one
 
 
-async def own_script(places: Places, scope: Scope) -> Opened | None:
-    """The user's active script, or else the default one.  Raises ScriptRefused."""
+async def find_own(places: Places, scope: Scope) -> Own | None:
+    """Look for the user's own script.  Raises ScriptRefused."""
     personal = places.personal()
     for storage in [*([] if personal is None else [personal]), *places.of("default")]:
         name = await storage.active(scope)
         if name is not None:
-            return Opened(await storage.open(scope, name), storage)
+            return Own(storage, name)
     return None
 
 

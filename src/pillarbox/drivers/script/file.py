@@ -24,7 +24,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -93,6 +93,7 @@ class Folder:
 
     def __init__(self, path: Path, active: Path | None, compiled: Path | None) -> None:
         self._path = path
+        self._root = os.path.normpath(path) + "/"
         self._link = active
         self._compiled = compiled
 
@@ -146,12 +147,11 @@ class Folder:
             return None
         except OSError:
             return MAIN if self._link.is_file() else None
-        path = Path(os.path.normpath(self._link.parent / target))
-        try:
-            script = _script_of(path.relative_to(os.path.normpath(self._path)))
-        except ValueError:
-            return MAIN if path.is_file() else None
-        return script if script is not None and path.is_file() else None
+        path = os.path.normpath(os.path.join(os.path.dirname(self._link), target))
+        if not path.startswith(self._root):
+            return MAIN if os.path.isfile(path) else None
+        script = _script_of(path[len(self._root) :].split("/"))
+        return script if script is not None and os.path.isfile(path) else None
 
     # Changes.
 
@@ -302,6 +302,8 @@ def _lock(fd: int, path: Path) -> None:
 
 def _parts(script: str) -> list[str]:
     """The name cut between characters into parts that fit into file names."""
+    if len(script.encode("utf-8", "surrogateescape")) <= LONGEST_PART:
+        return [script]
     parts = [""]
     for character in script:
         if len((parts[-1] + character).encode("utf-8", "surrogateescape")) > LONGEST_PART:
@@ -310,15 +312,15 @@ def _parts(script: str) -> list[str]:
     return parts
 
 
-def _script_of(path: Path) -> str | None:
+def _script_of(path: Sequence[str]) -> str | None:
     """The name of the script in a file of the folder; None for a file that is none."""
-    *outer, last = path.parts
+    *outer, last = path
     if not last.endswith(SUFFIX) or len(last) == len(SUFFIX):
         return None
     if not all(part.endswith(MORE) for part in outer):
         return None
     name = "".join(part[: -len(MORE)] for part in outer) + last[: -len(SUFFIX)]
-    return name if len(_parts(name)) == len(path.parts) else None
+    return name if len(_parts(name)) == len(path) else None
 
 
 def _walk(folder: Path, before: str) -> Iterator[tuple[str, int]]:

@@ -69,14 +69,15 @@ async def _made_ready(
     run: Run, args: Filter, places: Places
 ) -> AsyncIterator[Ready | Sequence[Diagnostic]]:
     from pillarbox.delivery.sieve.execution import Ready
-    from pillarbox.delivery.sieve.sequence import at_delivery
+    from pillarbox.delivery.sieve.sequence import at_delivery, find_own
     from pillarbox.delivery.sieve.stored import ready
     from pillarbox.delivery.sieve_storage.errors import NonExistent
 
     name = args.argument.decode("utf-8", "replace")
     personal = places.personal()
     if args.kind == "DELIVERY":
-        async for opened in at_delivery(places, run.scope):
+        own = await find_own(places, run.scope)
+        async for opened in at_delivery(places, own, run.scope):
             opened.script.close()
             yield await ready(opened.storage, run.scope, opened.script.name)
     elif args.kind == "GLOBAL":
