@@ -12,6 +12,7 @@ import hmac
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 
+from pillarbox.auth import gssapi_library
 from pillarbox.auth.cache import AuthCache
 from pillarbox.auth.guard import Guard
 from pillarbox.auth.hasher import Hasher
@@ -20,7 +21,8 @@ from pillarbox.auth.passdbs import PassdbBlock, PassdbChain
 from pillarbox.auth.policy import PolicyGuard
 from pillarbox.auth.rehash import Rehasher
 from pillarbox.auth.request import Request
-from pillarbox.auth.schemes import SCRAM_ITERATIONS
+from pillarbox.auth.scheme import SchemeError
+from pillarbox.auth.schemes import SCRAM_ITERATIONS, verify
 from pillarbox.auth.userdbs import Outcome as UserdbOutcome
 from pillarbox.auth.userdbs import UserdbBlock, UserdbChain
 from pillarbox.auth.usernames import normalise
@@ -143,7 +145,7 @@ def make(
     """Load the drivers that the settings name.  Raises AuthConfigError."""
     if len(settings.auth_username_translation) % 2:
         raise AuthConfigError("auth_username_translation: not pairs of characters")
-    server = Server(settings, log)
+    server = Server(settings, log, _verify)
     limits = (
         settings.auth_cache_size // 2,
         settings.auth_cache_ttl,
@@ -192,7 +194,20 @@ def _mechanisms(settings: Settings) -> dict[str, Mechanism]:
         if name not in MECHANISMS:
             known = ", ".join(sorted(MECHANISMS)).lower()
             raise AuthConfigError(f"auth_mechanisms: no mechanism {name.lower()}; known: {known}")
+    if {"GSSAPI", "GSS-SPNEGO"} & set(names):
+        try:
+            gssapi_library.load()
+        except gssapi_library.NoGss as error:
+            raise AuthConfigError(f"auth_mechanisms: {error}") from error
     return {name: MECHANISMS[name] for name in names}
+
+
+def _verify(stored: str, password: str) -> bool:
+    """For drivers, which know no schemes."""
+    try:
+        return verify(stored, password)
+    except SchemeError:
+        return False
 
 
 _MADE_WRONG = (registry.UnknownDriver, registry.MissingRequirement, ValueError)

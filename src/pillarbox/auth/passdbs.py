@@ -24,6 +24,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import msgspec
+
 from pillarbox.auth.cache import AuthCache, Cached, texts
 from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.networks import allowed
@@ -76,7 +78,12 @@ class PassdbBlock:
     last_hash: str | None = None
     verifier: SupportsVerify | None = None
 
+    categories: tuple[str, ...] = ()
+
     def __post_init__(self) -> None:
+        self.categories = getattr(self.driver, "categories", ())
+        if getattr(self.driver, "denies", False):
+            self.settings = msgspec.structs.replace(self.settings, deny=True)
         if isinstance(self.driver, SupportsVerify):
             self.verifier = self.driver
 
@@ -217,7 +224,11 @@ class PassdbChain:
         self, block: PassdbBlock, request: Request, check: _Check, password: str | None
     ) -> _Answer:
         scope = Scope(
-            request.scope, passdb=block.driver.name, passdb_name=block.name, passdb_id=block.id
+            request.scope,
+            block.categories,
+            passdb=block.driver.name,
+            passdb_name=block.name,
+            passdb_id=block.id,
         )
         if auth_passdb_request_started.emit is not None:
             auth_passdb_request_started.emit(scope)
@@ -299,7 +310,7 @@ class PassdbChain:
             answer.cache = "miss"
             if found is None:
                 self._keep(key, request, None)
-            elif isinstance(found, Entry):
+            elif isinstance(found, Entry) and password:
                 hashed = hash_password(_CACHED_SCHEME, password)
                 self._keep(key, request, Entry(hashed, found.fields))
         return answer

@@ -163,7 +163,11 @@ class UserdbChain:
 
 def _scope(block: UserdbBlock, request: Request) -> Scope:
     return Scope(
-        request.scope, userdb=block.driver.name, userdb_name=block.name, userdb_id=block.id
+        request.scope,
+        getattr(block.driver, "categories", ()),
+        userdb=block.driver.name,
+        userdb_name=block.name,
+        userdb_id=block.id,
     )
 
 

@@ -16,7 +16,7 @@ edited meet `SupportsWrite`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -43,10 +43,15 @@ class NoSuchUser(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What a driver may use of the server: all settings, and the log of the process."""
+    """What a driver may use of the server: all settings, the log of the process, and a check.
+
+    ``verify_password(stored, password)`` says whether a password is the stored one; False also
+    for a stored one that nobody can read.
+    """
 
     settings: Settings
     log: Log
+    verify_password: Callable[[str, str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

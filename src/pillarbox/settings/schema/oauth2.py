@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import msgspec
 
 from pillarbox.settings.schema.base import HOUR, Doc
-from pillarbox.settings.schema.ldap import LdapPassdbBlock
+from pillarbox.settings.schema.programs import ProgramPassdbBlock
 
 
-class Oauth2Block(LdapPassdbBlock, frozen=True, kw_only=True):
+class Oauth2Block(ProgramPassdbBlock, frozen=True, kw_only=True):
     """How tokens are checked, and whose they are."""
 
     oauth2_openid_configuration_url: Annotated[
