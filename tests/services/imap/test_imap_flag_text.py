@@ -40,6 +40,19 @@ def test_all_64_keywords_fit() -> None:
     assert found[1] == b"\\Recent " + b" ".join(KEYWORDS)
 
 
+def test_what_all_have_in_common() -> None:
+    table = FlagTable(KEYWORDS)
+    none, all_of_them = np.zeros(2, np.bool_), np.ones(2, np.bool_)
+    same = records((1, 1, 1 << 63), (2, 1, 1 << 63))
+    assert table.of_all(same, none) == b"\\Seen k63"
+    assert table.of_all(same, all_of_them) == b"\\Seen \\Recent k63"
+    assert table.of_all(same, np.array([True, False])) is None
+    assert table.of_all(same, np.array([False, True])) is None
+    assert table.of_all(records((1, 1, 0), (2, 2, 0)), none) is None
+    assert table.of_all(records((1, 1, 0), (2, 1, 4)), none) is None
+    assert table.of_all(records((1, 0, 0)), none[:1]) == b""
+
+
 def test_nothing() -> None:
     assert FlagTable([]).render(records(), np.zeros(0, np.bool_)) == []
 

@@ -1,8 +1,8 @@
 r"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 7162 3.1.4 and 3.2.6).
 
 Answers leave in slices, so that a FETCH of 100,000 messages neither fills memory nor keeps other
-sessions waiting: index items 4,096 messages at a time, cached items 512, bodies until a slice
-holds 256 KB.  A FETCH of one slice of index items is answered without a task.
+sessions waiting: index items 4,096 messages at a time, cached items half a megabyte, bodies until
+a slice holds 256 KB.  A FETCH of one slice of index items is answered without a task.
 
 Where an item implies ``\Seen``, the messages of a slice are read first, then marked in one
 transaction, then answered with their new FLAGS.  A message whose bytes are gone is left out, the
@@ -33,7 +33,8 @@ from pillarbox.wire.imap.response import Bad, No
 from pillarbox.wire.imap.sequence import SAVED
 
 INDEX_SLICE: Final = 4096
-CACHE_SLICE: Final = 512
+FIRST_CACHED: Final = 256
+CACHED_OCTETS: Final = 512 * 1024
 BODY_SLICE: Final = 64
 BODY_OCTETS: Final = 256 * 1024
 OPENED_FOR: Final = "fetch"
@@ -84,11 +85,12 @@ class _Work:
         columns: list[list[Any]] = [(positions + 1).tolist()]
         templates: list[bytes] = []
         for column in self.plan.columns:
-            templates.append(column.template)
-            columns.extend(column.values(self.selected, records))
-        for template, values in extra:
+            template, values = column.of(self.selected, records)
             templates.append(template)
-            columns.append(values)
+            columns.extend(values)
+        for template, texts in extra:
+            templates.append(template)
+            columns.append(texts)
         line = b"* %%d FETCH (%b)\r\n" % b" ".join(templates)
         return rows(line, columns, len(positions))
 
@@ -103,11 +105,15 @@ class _Work:
     async def with_fields(self, positions: Positions) -> Ok:
         session = self.run.session
         scope = self.field_scope()
-        for at in range(0, len(positions), CACHE_SLICE):
+        at, count = 0, FIRST_CACHED
+        while at < len(positions):
             if at:
                 await session.breathe()
-            part = positions[at : at + CACHE_SLICE]
-            session.send(self.render(part, await self.cached(scope, part)))
+            part = positions[at : at + count]
+            answer = self.render(part, await self.cached(scope, part))
+            session.send(answer)
+            at += count
+            count = min(len(part) * CACHED_OCTETS // len(answer) + 1, INDEX_SLICE)
         return Ok("Fetch completed.")
 
     def field_scope(self) -> Scope:

@@ -1,6 +1,7 @@
 """FETCH items that the index or the cache knows: a column of values for many messages at once.
 
 A `Column` says how an item looks in the reply (``UID %d``) and gives its values for a slice.
+FLAGS that are the same in all of a slice, as those of old mail often are, are part of the form.
 `Plan.of` sorts a command's items: ``columns`` come from the records without waiting, ``fields``
 from `mailstore.fields` in batches, ``bodies`` from the messages themselves.  Columns, rows and
 all are then one big formatting operation (`selected.rows`).
@@ -30,6 +31,14 @@ class Column:
 
     template: bytes
     values: Callable[[Selected, Records], list[Values]]
+    common: Callable[[Selected, Records], bytes | None] = lambda selected, records: None
+
+    def of(self, selected: Selected, records: Records) -> tuple[bytes, list[Values]]:
+        """Form and values for a slice."""
+        common = self.common(selected, records)
+        if common is not None:
+            return common, []
+        return self.template, self.values(selected, records)
 
 
 @dataclass(slots=True)
@@ -114,9 +123,14 @@ def _flags(selected: Selected, records: Records) -> list[Values]:
     return [selected.flags.render(records, selected.view.recent_among(records["uid"]))]
 
 
+def _common_flags(selected: Selected, records: Records) -> bytes | None:
+    text = selected.flags.of_all(records, selected.view.recent_among(records["uid"]))
+    return None if text is None else b"FLAGS (%b)" % text.replace(b"%", b"%%")
+
+
 COLUMNS: Final = {
     "UID": Column(b"UID %d", _numbers("uid")),
-    "FLAGS": Column(b"FLAGS (%b)", _flags),
+    "FLAGS": Column(b"FLAGS (%b)", _flags, _common_flags),
     "INTERNALDATE": Column(b'INTERNALDATE "%b%02d:%02d:%02d +0000"', internal_dates),
     "RFC822.SIZE": Column(b"RFC822.SIZE %d", _numbers("size")),
     "MODSEQ": Column(b"MODSEQ (%d)", _numbers("modseq")),

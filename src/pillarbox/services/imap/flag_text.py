@@ -51,6 +51,16 @@ class FlagTable(dict[int, bytes]):
             keys = keys | (recent.astype(np.uint64) << np.uint64(5))
         return list(map(self.__getitem__, keys.tolist()))
 
+    def of_all(self, records: Records, recent: npt.NDArray[np.bool_]) -> bytes | None:
+        """The text that all these records have in common, if they do; there is at least one."""
+        flags, keywords = records["flags"], records["keywords"]
+        if (flags != flags[0]).any() or (keywords != keywords[0]).any():
+            return None
+        new = bool(recent[0])
+        if not (recent.all() if new else not recent.any()):
+            return None
+        return self[int(flags[0]) | int(keywords[0]) << _SHIFT | (_RECENT if new else 0)]
+
     def _render_slowly(self, records: Records, recent: npt.NDArray[np.bool_]) -> list[bytes]:
         rows = zip(
             records["flags"].tolist(),
