@@ -41,6 +41,14 @@ PASSDB_RESULTS: Final = (
     SCHEME_NOT_AVAILABLE,
     INTERNAL_FAILURE,
 )
+FUNCTIONS: Final = (
+    "auth_passdb_lookup",
+    "auth_password_verify",
+    "auth_userdb_lookup",
+    "auth_userdb_iterate",
+    "auth_passdb_get_cache_key",
+    "auth_userdb_get_cache_key",
+)
 USERDB_RESULTS: Final = (OK, USER_UNKNOWN, INTERNAL_FAILURE)
 
 

@@ -16,9 +16,14 @@ from typing import Any, Final
 
 from lupa import LuaError, LuaRuntime, lua_type
 
-from pillarbox.drivers.auth_script import PASSDB_RESULTS, USERDB_RESULTS, ScriptError, ScriptRequest
+from pillarbox.drivers.auth_script import (
+    FUNCTIONS,
+    PASSDB_RESULTS,
+    USERDB_RESULTS,
+    ScriptError,
+    ScriptRequest,
+)
 from pillarbox.drivers.blocking import Blocking
-from pillarbox.settings.variables import VariableError
 
 CATEGORIES: Final = ("lua",)
 _METHODS: Final = (
@@ -52,10 +57,12 @@ class LuaScript:
             raise ValueError(f"lua_file {path}: {error}") from error
         self._first = first
         self._idle = [first]
+        shared = first.globals()
+        self._functions = frozenset(n for n in FUNCTIONS if lua_type(shared[n]) == "function")
 
     def has(self, function: str) -> bool:
-        """Whether the script defines this function."""
-        return bool(lua_type(self._first.globals()[function]) == "function")
+        """Whether the script defines this function; never asks a state, which may be busy."""
+        return function in self._functions
 
     def start(self, function: str) -> str | None:
         """The answer of a function without arguments, while loading."""
@@ -106,8 +113,8 @@ class LuaScript:
             answers = state.globals()[function](*given)
         except LuaError as error:
             raise ScriptError(_first_line(error)) from error
-        except (UnicodeError, VariableError, TypeError) as error:
-            raise ScriptError(str(error)) from error
+        except Exception as error:  # of what the script called, through Lua
+            raise ScriptError(f"{type(error).__name__}: {error}") from error
         found = answers if isinstance(answers, tuple) else (answers,)
         made = tuple(_plain(answer) for answer in found)
         self._idle.append(state)

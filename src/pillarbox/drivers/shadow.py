@@ -24,7 +24,9 @@ class Shadow:
         """``user_disabled``, ``pass_expired`` or ""."""
         if 0 <= self.expires < today:
             return "user_disabled"
-        if self.changed == 0 or (self.maximum >= 0 and 0 < self.changed + self.maximum < today):
+        if self.changed == 0 or (
+            self.changed > 0 and self.maximum >= 0 and self.changed + self.maximum < today
+        ):
             return "pass_expired"
         return ""
 

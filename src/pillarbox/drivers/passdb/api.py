@@ -146,3 +146,11 @@ class SupportsWrite(Protocol):
 
     async def records(self) -> list[Record]:
         """All users, in the database's order."""
+
+
+@runtime_checkable
+class SupportsEditor(Protocol):
+    """A database that knows how its users are edited."""
+
+    def editor(self) -> SupportsWrite | None:
+        """Who edits them; None where the settings leave that open.  Nobody has to close it."""

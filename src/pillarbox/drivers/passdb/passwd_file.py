@@ -32,12 +32,17 @@ class PasswdFilePassdb:
     cache_key = ""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._file = PasswdFile(path)
 
     async def lookup(self, query: Query) -> Entry | None:
         """The user's line."""
         line = await self._file.find(query)
         return None if line is None else Entry(line.password or None, line.passdb_fields())
+
+    def editor(self) -> PasswdFileUsers | None:
+        """The file's, if it is the same for everybody."""
+        return None if "%{" in self._path else PasswdFileUsers(self._path)
 
     async def close(self) -> None:
         """Nothing is open."""

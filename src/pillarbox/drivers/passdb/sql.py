@@ -45,6 +45,7 @@ class SqlPassdb:
 
     def __init__(self, database: Sql, query: str) -> None:
         self._database = database
+        self._own_table = query == PassdbSettings().sql_query
         self._query = compile_query(query, database)
         self.cache_key = "\t".join(f"%{{{name}}}" for name in sorted(variables_of(query)))
 
@@ -61,6 +62,10 @@ class SqlPassdb:
             raise DatabaseError(f"sql: {len(rows)} rows for one user")
         fields = fields_of(rows[0])
         return Entry(fields.pop("password", None), fields)
+
+    def editor(self) -> SqlUsers | None:
+        """The ``users`` table's, if that is what the query asks."""
+        return SqlUsers(self._database) if self._own_table else None
 
     async def close(self) -> None:
         """Close the database."""
