@@ -378,7 +378,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     acknowledged: dict[str, bytes] = {}
     with running(tmp_path / "server", make=SieveServer) as server:
         assert isinstance(server, SieveServer)
-        for round_ in range(3):
+        for round_ in range(2):
             enough = threading.Event()
 
             def upload(number: int, first: int = round_, enough: threading.Event = enough) -> None:

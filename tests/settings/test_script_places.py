@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pillarbox.settings.model import DictBlockSettings, Settings
+from pillarbox.settings.model import DictBlockSettings, Settings, UserdbSettings
 from pillarbox.settings.schema.sieve_script import SieveScriptSettings as Block
 from pillarbox.settings.script_places import script_findings
 
@@ -34,12 +34,16 @@ def test_the_defaults_are_good() -> None:
         ({"a": Block(driver="dict")}, "sieve_script.a: driver dict needs dict"),
         ({"a": Block(driver="dict", dict="e")}, "sieve_script.a.dict: there is no [dict.e]"),
         ({"a": Block(driver="dict", dict="d")}, None),
+        ({"a": Block(driver="ldap")}, "sieve_script.a: driver ldap needs ldap"),
+        ({"a": Block(driver="ldap", ldap="e")}, "sieve_script.a.ldap: there is no [userdb.e]"),
+        ({"a": Block(driver="ldap", ldap="u")}, None),
         ({"b": Block(type="global", path="/x")}, "sieve_script: ManageSieve needs a block"),
     ],
 )
 def test_blocks(blocks: dict[str, Block], expected: str | None) -> None:
     dicts = {"d": DictBlockSettings(driver="memory")}
-    found = texts(protocols=("sieve",), sieve_script=blocks, dict=dicts)
+    userdbs = {"u": UserdbSettings(driver="ldap")}
+    found = texts(protocols=("sieve",), sieve_script=blocks, dict=dicts, userdb=userdbs)
     if expected is None:
         assert found == []
     else:

@@ -43,6 +43,14 @@ def _block(settings: Settings, block: SieveScriptSettings) -> Iterator[tuple[Key
         elif block.dict not in settings.dict:
             hint = nearest(block.dict, settings.dict)
             yield ("dict",), f"there is no [dict.{block.dict}]{hint}"
+    if block.driver == "ldap":
+        if not block.ldap:
+            yield (), "driver ldap needs ldap"
+        elif block.ldap not in settings.userdb:
+            yield (
+                ("ldap",),
+                f"there is no [userdb.{block.ldap}]{nearest(block.ldap, settings.userdb)}",
+            )
     for option in ("path", "active_path", "bin_path"):
         try:
             expand(getattr(block, option), _USER)

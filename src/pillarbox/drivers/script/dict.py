@@ -4,14 +4,15 @@ For the user ``ann`` these are ``priv/sieve/ann/script/NAME`` and ``priv/sieve/a
 block that is not personal names its script by ``name``; that one is active.
 
 A dict has no locks, but it makes changes all or none and can refuse them where a key is missing.
-So ``priv/sieve/ann/version/N`` is the only key of its kind: every change takes it away, sets the
-one with the next number, and fails if somebody has done so meanwhile; then it is tried again from
-the start, `TRIES` times.
+So there is ``priv/sieve/ann/version/TOKEN``, with a token that was never used before: every change
+takes all such keys away, sets a new one, and fails if one of them is gone, because somebody else
+has made a change meanwhile; then it is tried again from the start, `TRIES` times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from secrets import token_hex
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -133,23 +134,23 @@ class DictScripts:
         if self._only is not None:
             raise ScriptError("only personal scripts can be changed")
         for _ in range(TRIES):
-            number = await self._version()
-            at = f"{self._prefix}version/{number}"
-            following = Set(f"{self._prefix}version/{number + 1}", b"0")
-            wanted: list[Change] = [Increment(at), Unset(at), following, *await changes()]
-            if await self._asked(self._store.commit(wanted)):
+            present = await self._versions()
+            turn: list[Change] = [Increment(key) for key in present]
+            turn += [Unset(key) for key in present]
+            if await self._asked(self._store.commit([*turn, self._version(), *await changes()])):
                 return
         raise ScriptError("others change the same scripts all the time")
 
-    async def _version(self) -> int:
-        """The present version; the first change of all makes a first one."""
-        start = f"{self._prefix}version/"
+    def _version(self) -> Set:
+        return Set(f"{self._prefix}version/{token_hex(8)}", b"0")
+
+    async def _versions(self) -> list[str]:
+        """The keys of the present version; who comes first makes one."""
         while True:
-            found = await self._asked(self._store.iterate(start))
-            numbers = [int(key.removeprefix(start)) for key, _ in found]
-            if numbers:
-                return max(numbers)
-            await self._asked(self._store.commit([Set(f"{start}0", b"0")]))
+            found = await self._asked(self._store.iterate(f"{self._prefix}version/"))
+            if found:
+                return [key for key, _ in found]
+            await self._asked(self._store.commit([self._version()]))
 
     async def _asked(self, answer: Awaitable[T]) -> T:
         try:

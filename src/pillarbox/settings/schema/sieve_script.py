@@ -27,12 +27,12 @@ class SieveScriptSettings(msgspec.Struct, frozen=True, kw_only=True):
             "for `include :global`; `discard`: run for mail that is discarded."
         ),
     ] = "personal"
-    driver: Annotated[str, Doc("How they are kept: `file` or `dict`.")] = "file"
+    driver: Annotated[str, Doc("How they are kept: `file`, `dict` or `ldap`.")] = "file"
     name: Annotated[
         str,
         Doc(
-            "The one script that is meant, where the place has several; of a `default` script, "
-            "also the name under which users see it."
+            "What the script of a place with one script is called; which one is meant, where the "
+            "place has several."
         ),
     ] = ""
     path: Annotated[
@@ -56,6 +56,15 @@ class SieveScriptSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     dict: Annotated[str, Doc("dict: name of the `dict` block that holds them.")] = ""
+    ldap: Annotated[
+        str, Doc("ldap: name of the `userdb` block that says which directory, and how to search.")
+    ] = ""
+    ldap_filter: Annotated[
+        str, Doc("ldap: how the user's entry is found; empty: as that block says.")
+    ] = ""
+    ldap_script_attribute: Annotated[str, Doc("ldap: the attribute that holds the script.")] = (
+        "mailSieveRuleSource"
+    )
     precedence: Annotated[
         int, Doc("Order of places of one type: smaller numbers first, then that of the file.")
     ] = 1000
