@@ -16,7 +16,9 @@ from running import PASSWORD, USERS, Running, free_port, running
 class Submitting(Running):
     """One server with submission on loopback ports."""
 
-    def __init__(self, folder: Path, *, relay: int, options: str = "", **more: Any) -> None:
+    def __init__(
+        self, folder: Path, *, relay: int, host: str = "127.0.0.1", options: str = "", **more: Any
+    ) -> None:
         self.submission_port, self.submissions_port = free_port(), free_port()
         blocks = f"""
 [service.submission_login.inet_listener.submission]
@@ -27,7 +29,7 @@ port = {self.submissions_port if "ssl_server_cert_file" in options else 0}
 """
         options = f"""
 protocols = ["imap", "lmtp", "submission"]
-submission_relay_host = "127.0.0.1"
+submission_relay_host = "{host}"
 submission_relay_port = {relay}
 {options}
 """

@@ -113,12 +113,37 @@ def test_good_settings_have_no_findings() -> None:
         ),
         ({"ssl": "required"}, "ssl", "needs ssl_server_cert_file"),
         ({"ssl": "yes"}, "ssl_server_cert_file", "no TLS is offered"),
+        (
+            {"protocols": ("imap", "submission")},
+            "submission_relay_host",
+            "the protocol submission needs submission_relay_host",
+        ),
+        (
+            {"submission_host": "smtp://mx.example.com"},
+            "submission_host",
+            "submission_host is `host`, `host:port` or `[address]:port`",
+        ),
+        (
+            {"submission_relay_user": "me"},
+            "submission_relay_user",
+            "submission_relay_user needs submission_relay_password",
+        ),
+        (
+            {"submission_user": "me"},
+            "submission_user",
+            "submission_user needs submission_password",
+        ),
     ],
 )
 def test_one_finding(changes: dict[str, Any], path: str, text: str) -> None:
     where, what, _ = one(**changes)
     assert where == path
     assert text in what
+
+
+@pytest.mark.parametrize("host", ["mx", "mx.example.com:25", "[::1]:25", "::1", "192.0.2.1"])
+def test_hosts_with_and_without_ports(host: str) -> None:
+    assert found(submission_host=host) == found()
 
 
 def test_root_needs_users_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:

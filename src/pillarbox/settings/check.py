@@ -48,6 +48,18 @@ POP3_LOGOUT_VARIABLES: Final = (
     "message_bytes",
 )
 
+SUBMISSION_LOGOUT_VARIABLES: Final = (
+    "input",
+    "output",
+    "command_count",
+    "reply_count",
+    "session",
+    "transaction_id",
+)
+
+_HOST_AND_PORT: Final = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::[0-9]{1,5})?|[0-9A-Fa-f]*(?::[0-9A-Fa-f.]*){2,}"
+)
 _FLAG: Final = re.compile(
     r"\\(?:Seen|Answered|Flagged|Deleted|Draft)|[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|}~-]{1,64}",
     re.IGNORECASE,
@@ -70,6 +82,7 @@ def check(settings: Settings) -> list[Finding]:
     """Everything that would not work, or probably is not meant."""
     return [
         *_core(settings),
+        *_outgoing(settings),
         *_names(settings),
         *_root(settings),
         *_networks(settings),
@@ -102,6 +115,22 @@ def _core(settings: Settings) -> Iterator[Finding]:
     if settings.mail_fsync == "never":
         text = "mail_fsync = never: acknowledged mail may be lost when the machine stops"
         yield Finding(("mail_fsync",), text, fatal=False)
+
+
+def _outgoing(settings: Settings) -> Iterator[Finding]:
+    """Where mail goes that leaves the server."""
+    if "submission" in settings.protocols and not settings.submission_relay_host:
+        text = "the protocol submission needs submission_relay_host"
+        yield Finding(("submission_relay_host",), text)
+    host = settings.submission_host
+    if host and not _HOST_AND_PORT.fullmatch(host):
+        text = "submission_host is `host`, `host:port` or `[address]:port`"
+        yield Finding(("submission_host",), text)
+    for name in ("submission_relay_user", "submission_relay_master_user"):
+        if getattr(settings, name) and not settings.submission_relay_password:
+            yield Finding((name,), f"{name} needs submission_relay_password")
+    if settings.submission_user and not settings.submission_password:
+        yield Finding(("submission_user",), "submission_user needs submission_password")
 
 
 def _names(settings: Settings) -> Iterator[Finding]:
@@ -245,6 +274,7 @@ def _templates(settings: Settings) -> Iterator[Finding]:
         "pop3_uidl_format": {"uid": "1", "uidvalidity": "1", "guid": "0" * 32},
         "pop3_logout_format": dict.fromkeys(POP3_LOGOUT_VARIABLES, "0"),
         "managesieve_logout_format": {"input": "0", "output": "0"},
+        "submission_logout_format": dict.fromkeys(SUBMISSION_LOGOUT_VARIABLES, "0"),
     }
     for name, values in known.items():
         try:

@@ -130,7 +130,7 @@ async def _ask_mail(client: SubmissionClient, parsed: Mail) -> Reply:
         answer = await _relay_mail(client, parsed)
     assert answer is not None
     if not answer.success:
-        relay.rest()
+        await relay.reset()  # some servers remember what was wrong with a MAIL
         return replies.handed_back(answer)
     client.transaction = Transaction(client.scope, client.new_transaction_id(), parsed)
     client.session.enter(State.SENDER)
