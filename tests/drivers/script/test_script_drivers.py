@@ -17,7 +17,14 @@ from pillarbox.drivers.dict.fail import FailDict
 from pillarbox.drivers.dict.file import FileDict
 from pillarbox.drivers.dict.memory import MemoryDict
 from pillarbox.drivers.script import file
-from pillarbox.drivers.script.api import Listed, Place, ScriptDriver, ScriptError, ScriptExists
+from pillarbox.drivers.script.api import (
+    Listed,
+    Place,
+    ScriptActive,
+    ScriptDriver,
+    ScriptError,
+    ScriptExists,
+)
 from pillarbox.drivers.script.dict import DictScripts
 from pillarbox.drivers.script.fail import FailScripts
 from pillarbox.drivers.script.memory import MemoryScripts
@@ -128,6 +135,11 @@ def test_a_plain_file_in_place_of_the_link_is_the_active_script(tmp_path: Path) 
         assert await scripts.active() == "new"
         assert await scripts.read(file.MAIN) == b"discard;"
         assert await scripts.scripts() == [Listed("main script", 8), Listed("new", 5, True)]
+        await scripts.activate(file.MAIN)
+        assert await scripts.scripts() == [Listed("main script", 8, True), Listed("new", 5)]
+        assert scripts.location(file.MAIN) == f"file:{tmp_path}/sieve/main script.sieve"
+        with pytest.raises(ScriptActive):
+            await scripts.delete(file.MAIN)
 
     asyncio.run(go())
 
@@ -169,6 +181,26 @@ def test_a_crash_while_the_active_script_is_renamed_leaves_it_active(tmp_path: P
         await scripts.delete("b")
         await scripts.rename("a", "b")
         assert await scripts.scripts() == [Listed("b", 5, True)]
+
+    asyncio.run(go())
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    async def go() -> None:
+        scripts = files(tmp_path)
+        await scripts.save("a", b"keep;", anything)
+        (tmp_path / "sieve" / "b.sieve").mkdir()
+        with pytest.raises(ScriptError):
+            await scripts.read("b")
+        monkeypatch.setattr(os, "readlink", denied)
+        for call in (scripts.active(), scripts.scripts(), scripts.delete("a")):
+            with pytest.raises(ScriptError, match="Permission denied"):
+                await call
 
     asyncio.run(go())
 

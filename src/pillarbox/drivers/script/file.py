@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -99,7 +100,7 @@ class Folder:
 
     def location(self, script: str) -> str:
         """``file:PATH``."""
-        if script == MAIN and self._link is not None:
+        if self._outside(script):
             return f"file:{self._link}"
         return f"file:{self._file(script)}"
 
@@ -110,7 +111,7 @@ class Folder:
 
     def compiled_path(self, script: str) -> Path | None:
         """Beside the script, or in ``bin_path``."""
-        if script == MAIN:
+        if self._outside(script):
             return None
         return self._file(script, COMPILED, self._compiled)
 
@@ -130,7 +131,7 @@ class Folder:
 
     async def read(self, script: str) -> bytes | None:
         """A script's source, or None."""
-        if script == MAIN and self._link is not None and self._active() == MAIN:
+        if self._link is not None and self._outside(script):
             return _read(self._link)
         return _read(self._file(script))
 
@@ -139,19 +140,38 @@ class Folder:
         return self._active()
 
     def _active(self) -> str | None:
+        file = self._active_file()
+        return None if file is None else self._name_of(file) or MAIN
+
+    def _active_file(self) -> str | None:
+        """Where the link leads to, if there is a file; itself if it is no link.
+
+        Raises ScriptError.
+        """
         if self._link is None:
             return None
         try:
             target = os.readlink(self._link)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError:
-            return MAIN if self._link.is_file() else None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise ScriptError(f"{self._link}: {error.strerror}") from error
+            target = str(self._link)
         path = os.path.normpath(os.path.join(os.path.dirname(self._link), target))
+        return path if os.path.isfile(path) else None
+
+    def _name_of(self, path: str) -> str | None:
+        """The name of the script in a file; None if it is none of the folder's."""
         if not path.startswith(self._root):
-            return MAIN if os.path.isfile(path) else None
-        script = _script_of(path[len(self._root) :].split("/"))
-        return script if script is not None and os.path.isfile(path) else None
+            return None
+        return _script_of(path[len(self._root) :].split("/"))
+
+    def _outside(self, script: str) -> bool:
+        """Whether this is the active script, and none of the folder's."""
+        if script != MAIN or (path := self._active_file()) is None:
+            return False
+        return self._name_of(path) is None
 
     # Changes.
 
@@ -213,11 +233,9 @@ class Folder:
         def change() -> None:
             if self._link is None:
                 raise ScriptError("sieve_script: the place has no active_path")
-            file = None if script is None or script == MAIN else self._existing(script)
-            if script == MAIN:
-                if self._active() != MAIN:
-                    raise NoSuchScript(script)
+            if script is not None and self._outside(script):
                 return
+            file = None if script is None else self._existing(script)
             self._keep_plain_file(self._link)
             if file is not None:
                 self._point_at(file)
