@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sieve_world import MAIL, NOBODY, World
 
 from pillarbox.delivery.outcome import Kind
+from pillarbox.settings.model import DictBlockSettings, SieveListSettings
 from pillarbox.wire.smtp.address import Address
 
 
@@ -200,6 +203,16 @@ def test_duplicate_survives_restarts(world: World) -> None:
     assert (world.home / ".sieve-memory").exists()
 
 
+def test_a_memory_for_all_users(world: World, tmp_path: Path) -> None:
+    shared = DictBlockSettings(driver="file", dict_file_path=str(tmp_path / "memory"))
+    world.settings(sieve_dict="shared", dict={"shared": shared})
+    world.script('require ["duplicate", "fileinto"]; if duplicate { fileinto "Trash"; }')
+    assert world.deliver().mailbox == "INBOX"
+    assert world.deliver().mailbox == "Trash"
+    assert (tmp_path / "memory").exists()
+    assert not (world.home / ".sieve-memory").exists()
+
+
 def test_a_broken_memory_loses_nothing(world: World) -> None:
     world.settings(sieve_dict="none")
     world.script('require ["duplicate"]; if duplicate { discard; }')
@@ -267,8 +280,6 @@ def test_environment_and_envelope(world: World) -> None:
 
 
 def test_lists(world: World) -> None:
-    from pillarbox.settings.model import DictBlockSettings, SieveListSettings
-
     world.settings(
         sieve_extlists_list={
             "friends": SieveListSettings(members=("Ann@example.net",)),

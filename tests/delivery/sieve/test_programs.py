@@ -76,6 +76,12 @@ def test_too_slow_and_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         run(tmp_path, "plain")
 
 
+def test_what_no_program_can_be_given(tmp_path: Path) -> None:
+    program(tmp_path, "p", "exit 0")
+    with pytest.raises(ProgramError, match="null byte"):
+        run(tmp_path, "p", "a\0b")
+
+
 def test_a_socket(tmp_path: Path) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         data = await reader.read()

@@ -100,6 +100,8 @@ class Programs:
             raise ProgramError(f"{program} took longer than {self.timeout:g} seconds") from None
         except OSError as error:
             raise ProgramError(f"{program}: {error.strerror or error}") from error
+        except ValueError as error:  # what no program can be given, such as a NUL
+            raise ProgramError(f"{program}: {error}") from error
 
 
 def _found(folder: str, program: str, kind: Callable[[int], bool]) -> Path | None:
