@@ -53,7 +53,7 @@ async def fields(
     missing = {
         number: {i for i, value in enumerate(column) if value is None}
         for number, column in enumerate(columns)
-        if None in column
+        if not all(column) and None in column
     }
     if missing:
         wanted = np.array(sorted(set().union(*missing.values())), np.int64)

@@ -221,7 +221,13 @@ class _Search:
 
 
 def _both(among: Positions, others: Positions) -> Positions:
-    return np.intersect1d(among, others, assume_unique=True)
+    """What is in both, each ascending without repetitions."""
+    few, many = sorted((among, others), key=len)
+    if not len(few):
+        return few
+    index = np.searchsorted(many, few)
+    index[index == len(many)] = 0
+    return few[many[index] == few]
 
 
 def _present(numbers: SequenceSet, exists: int) -> Positions:

@@ -25,9 +25,10 @@ from pillarbox.mailstore.index.records import Positions
 from pillarbox.services.imap.fetch_body import Item, Message
 from pillarbox.services.imap.fetch_columns import COLUMNS, FieldItem, Plan
 from pillarbox.services.imap.header_order import in_order
+from pillarbox.services.imap.rows import long_rows, rows
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.services.imap.select import earlier
-from pillarbox.services.imap.selected import Selected, rows
+from pillarbox.services.imap.selected import Selected
 from pillarbox.wire.imap.fetch import Fetch
 from pillarbox.wire.imap.response import Bad, No
 from pillarbox.wire.imap.sequence import SAVED
@@ -92,7 +93,8 @@ class _Work:
             templates.append(template)
             columns.append(texts)
         line = b"* %%d FETCH (%b)\r\n" % b" ".join(templates)
-        return rows(line, columns, len(positions))
+        fill = long_rows if extra else rows
+        return fill(line, columns, len(positions))
 
     async def from_index(self, positions: Positions) -> Ok:
         session = self.run.session

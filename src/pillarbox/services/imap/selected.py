@@ -21,6 +21,7 @@ from pillarbox.mailstore.index.records import Positions, Records, Uids
 from pillarbox.mailstore.mailbox import Mailbox
 from pillarbox.mailstore.view import View
 from pillarbox.services.imap.flag_text import SYSTEM_FLAGS, FlagTable
+from pillarbox.services.imap.rows import rows
 from pillarbox.wire.imap import sequence
 from pillarbox.wire.imap.response import Bad
 from pillarbox.wire.imap.sequence import SequenceSet
@@ -144,17 +145,3 @@ class Selected:
         if len(changes.changed):
             lines.append(self.flag_fetches(changes.changed, uid=qresync, modseq=condstore))
         return lines
-
-
-def rows(template: bytes, columns: list[list[Any]], count: int) -> bytes:
-    """``template`` filled ``count`` times, each time with the next value of every column.
-
-    One formatting operation for all rows: several times faster than one per row.
-    """
-    if len(columns) == 1:
-        return template * count % tuple(columns[0])
-    width = len(columns)
-    flat: list[Any] = [None] * (width * count)
-    for at, column in enumerate(columns):
-        flat[at::width] = column
-    return template * count % tuple(flat)
