@@ -1,6 +1,6 @@
 """Servers behind a proxy for tests: a second Pillarbox, and one that plays a transcript.
 
-`Front` is a server with IMAP and POP3 whose users are passed on as their fields say.  `Played`
+`Front` is a server with all protocols whose users are passed on as their fields say.  `Played`
 listens on a free port and plays its script to every client: ``S:`` lines are sent (``|`` parts
 lines of one packet), ``C:`` lines are regular expressions that the client's next line must match,
 ``X`` closes at once; at the end of the script it waits for the client to close.
@@ -24,7 +24,20 @@ class Front(PopServer):
     """A proxy: ``passed_on`` gives the passdb fields by user."""
 
     def __init__(self, folder: Path, *, passed_on: dict[str, str], **more: Any) -> None:
+        self.sieve_port, self.submission_port = free_port(), free_port()
+        more["blocks"] = more.get("blocks", "") + (
+            f"\n[service.managesieve_login.inet_listener.sieve]\nport = {self.sieve_port}"
+            f"\n[service.submission_login.inet_listener.submission]\nport = {self.submission_port}"
+            "\n[service.submission_login.inet_listener.submissions]\nport = 0\n"
+        )
+        more["options"] = more.get("options", "") + (
+            f'\nsubmission_relay_host = "127.0.0.1"\nsubmission_relay_port = {dead_port()}\n'
+            'submission_backend_capabilities = ["8BITMIME"]\n'
+        )
         super().__init__(folder, **more)
+        text = self.config.read_text()
+        served = '"pop3", "sieve", "submission"]'
+        self.config.write_text(text.replace('"pop3"]', served))
         for user, fields in passed_on.items():
             self.pass_on(user, fields)
 

@@ -346,13 +346,13 @@ def test_through_a_proxy(tmp_path: Path) -> None:
             assert client.scripts() == {}
         with Sieve(back.sieve_port) as client:
             assert "ADDR" in client.capabilities["XCLIENT"].split()
-            client.ok('XCLIENT "ADDR=192.0.2.9" "PORT=99" "SESSION=fromtheproxy"')
-            assert client.do('XCLIENT "nonsense"').state == "NO"
+            client.ok("XCLIENT ADDR=192.0.2.9 PORT=99 SESSION=fromtheproxy")
+            assert client.do("XCLIENT nonsense").state == "NO"
             client.login()
         back.wait_log("rip=192.0.2.9", "session=<fromtheproxy>")
         with Sieve(back.sieve_port, source="127.0.0.7") as client:
             assert "XCLIENT" not in client.capabilities
-            assert client.do('XCLIENT "ADDR=192.0.2.9"').state == "NO"
+            assert client.do("XCLIENT ADDR=192.0.2.9").state == "NO"
 
 
 def test_quota(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def command(data: bytes) -> Command:
         (b"LOGOUT\r\n", "LOGOUT", None),
         (b"STARTTLS\r\n", "STARTTLS", None),
         (b"UNAUTHENTICATE\r\n", "UNAUTHENTICATE", None),
-        (b'XCLIENT "ADDR=::1" "TTL=1"\r\n', "XCLIENT", Xclient((b"ADDR=::1", b"TTL=1"))),
+        (b"XCLIENT ADDR=::1 TTL=1\r\n", "XCLIENT", Xclient((b"ADDR=::1", b"TTL=1"))),
     ],
 )
 def test_commands(data: bytes, name: str, args: object) -> None:

@@ -25,16 +25,21 @@ origins = st.builds(
 )
 
 
-@given(origins)
-def test_what_is_told_is_understood(origin: Origin) -> None:
-    words = parameters(origin)
+@given(origins, st.booleans())
+def test_what_is_told_is_understood(origin: Origin, encoded: bool) -> None:
+    words = parameters(origin, encoded=encoded)
     assert all(b" " not in word and word.isascii() for word in words)
-    assert parse(words) == origin
+    assert parse(words, encoded=encoded) == origin
 
 
 def test_a_server_is_told_only_what_it_knows() -> None:
     origin = Origin("2001:db8::1", 4242, session="x")
     assert parameters(origin, ("addr", "LOGIN")) == [b"ADDR=IPV6:2001:db8::1"]
+
+
+def test_values_as_they_are() -> None:
+    assert parse([b"SESSION=5t1+jS/A"], encoded=False) == Origin(session="5t1+jS/A")
+    assert parameters(Origin(session="a+b"), encoded=False) == [b"SESSION=a+b"]
 
 
 def test_unknown_names_and_unavailable_values_are_ignored() -> None:

@@ -168,7 +168,7 @@ class ManageSieveLogin(LoginConnection):
             self._not_so("XCLIENT is not allowed from here.")
             return
         try:
-            origin = xclient.parse(told.words)
+            origin = xclient.parse(told.words, encoded=False)
         except xclient.BadXclient as error:
             self._not_so(f"{error}.")
             return

@@ -187,7 +187,7 @@ class Pop3Login(LoginConnection):
 
     def _xclient(self, told: Xclient) -> None:
         try:
-            origin = xclient.parse(told.words)
+            origin = xclient.parse(told.words, encoded=False)
         except xclient.BadXclient as error:
             self._not_so(f"{error}.")
             return

@@ -119,6 +119,8 @@ def parse_command(raw: RawCommand) -> Command:
     grammar = GRAMMAR.get(name)
     if grammar is None:
         raise BadCommand(None, "Unknown command.")
+    if name == "XCLIENT":  # whose words are no strings of the protocol
+        return Command(name, Xclient(tuple(text.split())), text)
     try:
         return Command(name, grammar(_tokens(text, list(raw.literals))), text)
     except ValueError as error:
@@ -215,10 +217,6 @@ def _noop(tokens: list[_Token]) -> Tag:
     return Tag(_strings(tokens, "A tag is", 1)[0] if tokens else None)
 
 
-def _xclient(tokens: list[_Token]) -> Xclient:
-    return Xclient(tuple(_strings(tokens, "Words are", len(tokens))))
-
-
 def _authenticate(tokens: list[_Token]) -> Authenticate:
     mechanism, *initial = _strings(tokens, "A mechanism is", 2 if len(tokens) > 1 else 1)
     name = mechanism.decode("ascii", "replace").upper()
@@ -247,5 +245,5 @@ GRAMMAR: Final[dict[str, Callable[[list[_Token]], Arguments]]] = {
     "SETACTIVE": _name,
     "STARTTLS": _nothing,
     "UNAUTHENTICATE": _nothing,
-    "XCLIENT": _xclient,
+    "XCLIENT": _nothing,
 }

@@ -31,7 +31,7 @@ from pillarbox.wire.proxy.dialogue import (
     read,
 )
 from pillarbox.wire.proxy.mechanisms import Exchange, not_offered
-from pillarbox.wire.proxy.xclient import parameters
+from pillarbox.wire.proxy.xclient import NAMES, parameters
 
 MAX_LINES: Final = 100
 _STATUS: Final = re.compile(
@@ -66,7 +66,7 @@ def login(credentials: Credentials, origin: Origin | None = None) -> Dialogue:
             return offered
     words = offered.get("XCLIENT")
     if origin is not None and words is not None:
-        told = b" ".join(b'"%b"' % word for word in parameters(origin, words))
+        told = b" ".join(parameters(origin, words or NAMES, encoded=False))
         yield Send(b"XCLIENT %b\r\n" % told)
         status = _status((yield from read()))
         if status is None or status[1].upper() != b"OK":

@@ -62,7 +62,7 @@ def login(credentials: Credentials, origin: Origin | None = None) -> Dialogue:
             return Refused(REMOTE_FAILURE, f"STLS refused: {printable(reply[5:])}")
         yield START_TLS
     if origin is not None and b"[XCLIENT]" in greeting.upper():
-        yield Send(b"XCLIENT %b\r\n" % b" ".join(parameters(origin)))
+        yield Send(b"XCLIENT %b\r\n" % b" ".join(parameters(origin, encoded=False)))
         reply = yield from read()
         if _is_error(reply):
             return Refused(REMOTE_FAILURE, f"XCLIENT refused: {printable(reply[5:])}")

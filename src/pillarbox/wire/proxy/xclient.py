@@ -2,7 +2,8 @@
 
 POP3, SMTP and ManageSieve know the same words: ADDR and PORT are the client's, DESTADDR and
 DESTPORT those of the server that it reached, SESSION and TTL the proxy's, FORWARD further fields in
-base64, parted by tabs.  Values travel as xtext; an IPv6 address has ``IPV6:`` before it.
+base64, parted by tabs.  An IPv6 address has ``IPV6:`` before it.  Values travel as xtext; but POP3
+and ManageSieve have always had them as they are (``encoded`` False), and none holds a space.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class BadXclient(ValueError):
     """A word that is not what its name promises; the text is for the client."""
 
 
-def parameters(origin: Origin, known: Iterable[str] = NAMES) -> list[bytes]:
+def parameters(
+    origin: Origin, known: Iterable[str] = NAMES, *, encoded: bool = True
+) -> list[bytes]:
     """The words that tell a server of an origin, as far as the server knows their names."""
     values: dict[str, object] = {
         "ADDR": _address(origin.remote_ip),
@@ -37,13 +40,13 @@ def parameters(origin: Origin, known: Iterable[str] = NAMES) -> list[bytes]:
     }
     wanted = {name.upper() for name in known}
     return [
-        f"{name}={xtext.encode(_clean(str(value)))}".encode("ascii")
+        f"{name}={xtext.encode(str(value)) if encoded else value}".encode("ascii", "replace")
         for name, value in values.items()
         if value is not None and name in wanted
     ]
 
 
-def parse(words: Iterable[bytes]) -> Origin:
+def parse(words: Iterable[bytes], *, encoded: bool = True) -> Origin:
     """What a trusted client's words say; names that are not known are ignored.
 
     Raises BadXclient.
@@ -54,7 +57,8 @@ def parse(words: Iterable[bytes]) -> Origin:
         if not equals:
             raise BadXclient("Parameters are NAME=value")
         try:
-            given[name.decode("ascii").upper()] = xtext.decode(value.decode("ascii"))
+            text = value.decode("ascii")
+            given[name.decode("ascii").upper()] = xtext.decode(text) if encoded else text
         except ValueError:
             raise BadXclient("A value is not xtext") from None
     return Origin(
@@ -84,10 +88,6 @@ def unpacked(text: str) -> dict[str, str]:
         raise BadXclient("FORWARD is not base64") from None
     pairs = (word.partition("=") for word in words.split("\t") if word)
     return {name: value for name, _, value in pairs}
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def _address(address: str | None) -> str | None:
