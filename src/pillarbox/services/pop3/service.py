@@ -8,14 +8,9 @@ over ``pop3/<index>``; which worker gets a user is the login service's choice
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pillarbox.runtime.service import ServiceContext, ServiceSpec, UnixListener
-
-if TYPE_CHECKING:
-    from pillarbox.runtime.handoff import HandoffServer
-    from pillarbox.services.pop3.worker import Worker
 
 SERVICE: Final = ServiceSpec(
     name="pop3",
@@ -31,26 +26,7 @@ SERVICE: Final = ServiceSpec(
 
 async def run(ctx: ServiceContext) -> None:
     """Serve until shutdown, or until the last session of a retired process is gone."""
-    from pillarbox.runtime.handoff import HandoffServer
+    from pillarbox.runtime.worker import take_over
     from pillarbox.services.pop3.worker import Worker
 
-    worker = Worker(ctx)
-    server = HandoffServer(ctx, f"pop3/{ctx.index}", worker.on_client)
-    server.start()
-    await ctx.ready()
-    shutdown = asyncio.create_task(ctx.shutdown.wait())
-    retired = asyncio.create_task(_retired(ctx, server, worker))
-    await asyncio.wait((shutdown, retired), return_when=asyncio.FIRST_COMPLETED)
-    server.stop_accepting()
-    await worker.drain()
-    server.close()
-    for task in (shutdown, retired):
-        task.cancel()
-    await asyncio.gather(shutdown, retired, return_exceptions=True)
-
-
-async def _retired(ctx: ServiceContext, server: HandoffServer, worker: Worker) -> None:
-    """Return when this process was replaced and has nothing left to do."""
-    await ctx.retiring.wait()
-    server.stop_accepting()
-    await worker.idle_wait()
+    await take_over(ctx, Worker(ctx))
