@@ -13,7 +13,7 @@ from pillarbox.auth.hasher import Hasher
 from pillarbox.auth.passdbs import PassdbBlock, PassdbChain
 from pillarbox.auth.request import Request
 from pillarbox.auth.userdbs import Outcome, UserdbBlock, UserdbChain
-from pillarbox.drivers.passdb.api import DatabaseError, Entry
+from pillarbox.drivers.passdb.api import DatabaseError, Entry, NoLookup, Query
 from pillarbox.drivers.passdb.fail import FailPassdb
 from pillarbox.drivers.passdb.memory import MemoryPassdb
 from pillarbox.drivers.userdb.fail import FailUserdb
@@ -123,12 +123,19 @@ def test_renaming() -> None:
     assert asked.user == "robert"
 
 
+async def no_lookup(query: Query) -> Entry | None:
+    raise NoLookup
+
+
 def test_static_asks_a_passdb() -> None:
     static = (StaticUserdb(False), {"fields": {"home": "/srv/%{user}"}})
     assert lookup(chain(static)).fields == {"home": "/srv/bob"}
     assert lookup(chain(static), request("nobody")).result == "user_unknown"
     assert lookup(chain(static), request("nobody", authenticated=True)).result == "ok"
     assert lookup(chain(static, passdb=FailPassdb())).result == "internal_failure"
+    mute = MemoryPassdb()
+    mute.lookup = no_lookup  # type: ignore[method-assign]
+    assert lookup(chain(static, passdb=mute)).result == "internal_failure"
     anybody = (StaticUserdb(True), {})
     assert lookup(chain(anybody), request("nobody")).result == "ok"
 

@@ -109,6 +109,8 @@ class UserdbChain:
             known = await self._passdbs.lookup(request)
             if known.result == "internal_failure":
                 return _Answer("internal_failure", {})
+            if known.result == "scheme_not_available":
+                raise DatabaseError("no passdb can say without a password whether the user exists")
             if not known.ok:
                 return _Answer("user_unknown", {})
         template = block.driver.cache_key
