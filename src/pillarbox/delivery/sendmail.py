@@ -45,7 +45,7 @@ async def run_sendmail(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-    status = process.returncode
+    status = process.returncode or 0
     if status == 0:
         return "sent", None
     text = " ".join(said[-MOST_ERROR_TEXT:].decode("utf-8", "replace").split())
