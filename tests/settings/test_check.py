@@ -76,6 +76,12 @@ def test_good_settings_have_no_findings() -> None:
         ({"login_trusted_networks": ("x",)}, "login_trusted_networks", "is no network"),
         ({"passdb": {}}, "passdb", "nobody can log in"),
         ({"passdb": {"sql": PassdbSettings()}}, "passdb.sql", "sqlite_path is missing"),
+        ({"passdb": {"lua": PassdbSettings()}}, "passdb.lua", "lua_file is missing"),
+        (
+            {"userdb": {"python": UserdbSettings(python_file="/nonexistent.py")}},
+            "userdb.python.python_file",
+            "cannot be read",
+        ),
         (
             {"passdb": {"x": PassdbSettings(driver="passwd-file")}},
             "passdb.x",

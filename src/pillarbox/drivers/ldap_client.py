@@ -20,7 +20,7 @@ import ssl
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +47,7 @@ Verdict = Literal["ok", "password_mismatch", "user_disabled", "pass_expired"]
 PAUSE_SECONDS: Final = 5.0
 PAGE: Final = 500
 _SCOPES: Final = {"base": ldap3.BASE, "onelevel": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
+_PAGED: Final = "1.2.840.113556.1.4.319"
 _SUCCESS, _SIZE_LIMIT, _NO_OBJECT = 0, 4, 32
 # Result codes of a bind (RFC 4511 appendix A), and what Active Directory adds to "wrong password".
 _BIND: Final[Mapping[int, Verdict]] = {
@@ -124,7 +125,7 @@ class LdapClient:
             return None  # servers see white space in these, and white space as nothing
         try:
             base = dn_of(block.ldap_base, query.values)
-            text = _escaped(block.ldap_filter, query.values, escape_filter_chars)
+            text = filter_of(block.ldap_filter, query.values)
             text.encode(), base.encode()
         except UnicodeEncodeError:
             return None
@@ -144,10 +145,21 @@ class LdapClient:
             return "password_mismatch"
         return await self._run(lambda: self._bind(dn, password))
 
-    async def pages(self, text: str, templates: Mapping[str, str]) -> list[list[Found]]:
-        """All entries that match a filter.  Raises DatabaseError."""
+    async def pages(self, text: str, templates: Mapping[str, str]) -> AsyncIterator[list[Found]]:
+        """All entries that match a filter, in pages (RFC 2696).  Raises DatabaseError."""
         names = attributes_of(templates)
-        return await self._run(lambda: self._paged(text, names))
+        connection = await self._run(self._connect_to_search)
+        cookie: bytes | None = None
+        try:
+            while True:
+                found, cookie = await self._run(
+                    lambda: self._page(connection, text, names, cookie)  # noqa: B023
+                )
+                yield found
+                if not cookie:
+                    return
+        finally:
+            await asyncio.to_thread(_unbind, connection)
 
     async def close(self) -> None:
         """Say goodbye to the servers."""
@@ -195,6 +207,7 @@ class LdapClient:
                 self.block.ldap_auth_dn_password or None,
                 authentication=ldap3.SIMPLE if self.block.ldap_auth_dn else ldap3.ANONYMOUS,
                 check_names=False,
+                auto_referrals=False,
                 receive_timeout=self._whole_seconds,
             )
             try:
@@ -244,27 +257,26 @@ class LdapClient:
 
         return self._twice("search", work)
 
-    def _paged(self, text: str, names: Sequence[str]) -> list[list[Found]]:
-        def work(connection: Any) -> list[list[Found]]:
-            pages: list[list[Found]] = []
-            cookie: bytes | None = None
-            while True:
-                connection.search(
-                    self.block.ldap_base,
-                    text,
-                    _SCOPES[self.block.ldap_scope],
-                    attributes=list(names),
-                    paged_size=PAGE,
-                    paged_cookie=cookie,
-                )
-                self._checked(connection, False)
-                pages.append(_entries(connection.response))
-                controls = connection.result.get("controls") or {}
-                cookie = controls.get("1.2.840.113556.1.4.319", {}).get("value", {}).get("cookie")
-                if not cookie:
-                    return pages
+    def _connect_to_search(self) -> Any:
+        with _failures():
+            return self._connect(bind=True)
 
-        return self._twice("search", work)
+    def _page(
+        self, connection: Any, text: str, names: Sequence[str], cookie: bytes | None
+    ) -> tuple[list[Found], bytes | None]:
+        """One page, and what to ask for the next one with."""
+        with _failures():
+            connection.search(
+                self.block.ldap_base,
+                text,
+                _SCOPES[self.block.ldap_scope],
+                attributes=list(names),
+                paged_size=PAGE,
+                paged_cookie=cookie,
+            )
+            self._checked(connection, False)
+            control = (connection.result.get("controls") or {}).get(_PAGED, {})
+            return _entries(connection.response), control.get("value", {}).get("cookie")
 
     @staticmethod
     def _checked(connection: Any, base_may_be_missing: bool) -> None:
@@ -315,6 +327,11 @@ class _Tls(ldap3.Tls):  # type: ignore[misc]
 def dn_of(template: str, values: Mapping[str, object]) -> str:
     """The name that a template makes of values.  Raises VariableError."""
     return _escaped(template, values, _escape_name)
+
+
+def filter_of(template: str, values: Mapping[str, object]) -> str:
+    """The filter that a template makes of values.  Raises VariableError."""
+    return _escaped(template, values, escape_filter_chars)
 
 
 def _escape_name(value: str) -> str:

@@ -245,6 +245,16 @@ def _database(path: KeyPath, block: PassdbSettings | UserdbSettings) -> Iterator
         yield from _database_file((*path, "passwd_file_path"), block.passwd_file_path)
     elif driver == "sql" and block.sql_driver == "sqlite":
         yield from _database_file((*path, "sqlite_path"), block.sqlite_path)
+    elif driver == "ldap" and not block.ldap_base:
+        text = "ldap_base is missing here: searches begin at the directory's root"
+        yield Finding(path, text, fatal=False)
+    elif driver in ("lua", "python"):
+        name = f"{driver}_file"
+        file = block.lua_file if driver == "lua" else block.python_file
+        if not file:
+            yield Finding(path, f"{name} is missing here")
+        elif not os.access(file, os.R_OK):
+            yield Finding((*path, name), f"{name}: {file} cannot be read")
 
 
 def _database_file(path: KeyPath, file: str) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ import msgspec
 import pytest
 from database_servers import free_port
 from directory_server import ADMIN, ADMIN_PASSWORD, BASE, Slapd
+from hypothesis import given
+from hypothesis import strategies as st
 from passdb_contract import PassdbContract, VerifyContract, query
 
 from pillarbox.drivers import registry
-from pillarbox.drivers.ldap_client import dn_of
+from pillarbox.drivers.ldap_client import dn_of, filter_of
 from pillarbox.drivers.passdb.api import DatabaseError, Entry, Passdb, Server, SupportsVerify, Wrong
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import PassdbSettings, Settings
@@ -92,6 +95,23 @@ class TestLdapBind(VerifyContract):
 )
 def test_values_are_escaped_in_names(value: str, escaped: str) -> None:
     assert dn_of("cn=%{user},dc=x", {"user": value}) == f"cn={escaped},dc=x"
+
+
+@given(st.text(min_size=1))
+def test_no_value_gets_out_of_its_place(value: str) -> None:
+    """What the directory's own parser reads back is the value, in names and filters alike."""
+    name = dn_of("cn=%{user},dc=x", {"user": value})
+    raw = name[3:-5].encode("utf-8", "surrogatepass")
+    read = re.sub(rb"\\([0-9A-Fa-f]{2}|.)", _unescaped, raw, flags=re.DOTALL)
+    assert read == value.encode("utf-8", "surrogatepass")
+    assert not re.search(r'(?<!\\)(?:\\\\)*[,+"<>;=]', name[3:-5])
+    text = filter_of("(uid=%{user})", {"user": value})
+    assert not set(text[5:-1]) & set("()*\0")
+    assert re.fullmatch(r"(?:[^\\]|\\[0-9a-f]{2})*", text[5:-1], re.DOTALL)
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(found[1].decode()) if len(found[1]) == 2 else found[1]
 
 
 def test_fields_of_an_entry(slapd: Slapd) -> None:

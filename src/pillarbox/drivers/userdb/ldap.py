@@ -37,7 +37,7 @@ class LdapUserdb:
     async def iterate(self, query: Query) -> AsyncIterator[str]:
         """The names of all entries that the iterate filter finds."""
         try:
-            for page in await self._client.pages(self._iterate, self._names):
+            async for page in self._client.pages(self._iterate, self._names):
                 for found in page:
                     user = found.fields(self._names, query.values).get("user")
                     if user:
