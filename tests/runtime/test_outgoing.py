@@ -125,7 +125,8 @@ def test_a_tcp_connection_from_beginning_to_end(log: Log, uvrun: Run) -> None:
             while b"three" not in talk.heard:
                 await asyncio.sleep(0)
             talk.finish("Done")
-            await talk.ended.wait()
+            await talk.wait_closed()
+            await talk.wait_closed()
             assert talk.heard == b"hello\none two\nthree\n"
             assert talk.ends == ["Done"]
             assert (talk.net_in, talk.net_out) == (20, 14)

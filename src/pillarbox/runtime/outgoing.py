@@ -86,6 +86,7 @@ class ServerConnection(asyncio.Protocol):
         self._handshaking = False
         self._early = b""
         self._drained: list[asyncio.Future[None]] = []
+        self._leaving: list[asyncio.Future[None]] = []
 
     # What a subclass gives.
 
@@ -199,6 +200,13 @@ class ServerConnection(asyncio.Protocol):
         self.expire_in(CLOSE_TIMEOUT)
         if self.transport is not None:
             self.transport.close()
+
+    async def wait_closed(self) -> None:
+        """Return when the connection is gone: soon after `finish` or `abort`."""
+        if self.state in (OPEN, CLOSING):
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._leaving.append(waiter)
+            await waiter
 
     def abort(self, reason: str) -> None:
         """Close at once; what was not sent yet is lost."""
@@ -365,6 +373,8 @@ class ServerConnection(asyncio.Protocol):
 
     def _wake(self) -> None:
         waiters, self._drained = self._drained, []
+        if self.state == CLOSED:
+            waiters += self._leaving
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -164,13 +164,14 @@ class SmtpSession(ServerConnection):
         return await self._ask(rendering.line(*words), alone=True)
 
     async def quit(self) -> None:
-        """Say goodbye if the connection is still there, and close."""
+        """Say goodbye if the connection is still there, and return when it is closed."""
         if self.usable:
             try:
                 await self.command("QUIT")
             except SmtpError:
                 return
         self.finish("Logged out")
+        await self.wait_closed()
 
     # What the connection tells.
 
