@@ -147,6 +147,15 @@ def test_later_databases_are_only_asked_for_fields() -> None:
     assert second.lookups == 1
 
 
+def test_a_password_counts_again_after_a_later_database_said_no() -> None:
+    first = (users("{PLAIN}first"), {"result_success": "continue-ok"})
+    second = (users(), {"result_success": "continue-fail"})
+    chain = Chain(first, second, (users("{PLAIN}third"), {}))
+    assert chain.verify("first").result == "password_mismatch"
+    both = Chain(first, second, (users("{PLAIN}first"), {}))
+    assert both.verify("first").result == "ok"
+
+
 def test_fields_and_renaming() -> None:
     chain = Chain(
         (

@@ -196,8 +196,9 @@ class PassdbChain:
             if block.settings.master != master or not _applies(block.settings, request, standing):
                 continue
             if standing:
-                check, password = _found, None
-            answer = await self._ask(block, request, check, password)
+                answer = await self._ask(block, request, _found, None)
+            else:
+                answer = await self._ask(block, request, check, password)
             if answer.result in ("ok", "user_disabled", "pass_expired", "next"):
                 self._take(request, answer.fields)
                 secret = secret or answer.secret
