@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "drivers"))
+
 from declared import COUNT, POSITIVE, SESSION, Json, check
+from directory_server import BASE, Slapd
 from managesieve_client import Sieve, SieveServer
 from raw import message
 from running import USERS, running
@@ -219,6 +225,37 @@ def test_scripts_in_a_dict(server: SieveServer) -> None:
         check(event, script_name="a", **where)
 
 
+def test_a_script_in_a_directory(server: SieveServer) -> None:
+    user = "bob"
+    settings = {
+        "userdb.people.driver": "ldap",
+        "userdb.people.ldap_base": f"ou=people,{BASE}",
+        "sieve_script.personal.driver": "ldap",
+        "sieve_script.personal.ldap": "people",
+        "sieve_script.personal.ldap_script_attribute": "description",
+    }
+    with Slapd() as slapd:
+        settings["userdb.people.ldap_uris"] = slapd.ldap
+        words = [word for item in settings.items() for word in ("-o", "=".join(item))]
+        done = server.cli("sieve", "get", "-u", user, "active", *words)
+        assert done.stdout == b"99", done.stderr
+        assert server.cli("sieve", "get", "-u", user, "other", *words).returncode == 65
+        refused = server.cli("sieve", "put", "-u", user, "active", *words, stdin=GOOD)
+        assert refused.stderr == b"pillarbox: These scripts cannot be changed.\n"
+        where = {
+            "user": user,
+            "script_location": f"ldap:description@{slapd.ldap}",
+            "storage_driver": "ldap",
+        }
+    opened, missing = server.wait_events("sieve_script_opened", 2, user=user)
+    check(opened, **where)
+    check(missing, error=MISSING, **where)
+    check(server.wait_events("sieve_script_closed", user=user)[0], **where)
+    for name in ("sieve_storage_save_started", "sieve_storage_save_finished"):
+        error = "These scripts cannot be changed." if name.endswith("finished") else None
+        check(server.wait_events(name, user=user)[0], script_name="active", error=error, **where)
+
+
 def test_a_delivery_opens_the_script(server: SieveServer) -> None:
     user = "user5@example.com"
     script = Script(server, user, "a")
@@ -238,11 +275,12 @@ def test_the_session(server: SieveServer) -> None:
         client.put("a", GOOD)
         client.ok("LOGOUT")
         port = client.sock.getsockname()[1]
+        assert client.rest() == b""
     [event] = server.wait_events("mail_user_session_finished", user=user)
     assert event["fields"]["net_in_bytes"] == POSITIVE
     assert event["fields"]["net_out_bytes"] == POSITIVE
     [event] = server.wait_events("client_connection_disconnected", remote_port=port)
-    assert event["fields"]["reason"] == "Logged out"
+    assert event["fields"]["reason"] == "Worker closed the connection"
     assert event["fields"]["net_in_bytes"] == POSITIVE
 
 

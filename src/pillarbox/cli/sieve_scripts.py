@@ -186,14 +186,14 @@ def _with_scripts(settings: Settings, name: str, work: Work[T]) -> T:
 async def _run(settings: Settings, name: str, work: Work[T]) -> T:
     async with telling(settings):
         user, fields = await userdb_fields(settings, name)
-        become(settings, fields)
-        os.umask(0o077)
         scope = Scope(None, (f"service:{SERVICE}",), user=user, service=SERVICE)
         places = Places(user, fields, settings, log, scope)
         try:
             storage = places.personal()
             if storage is None:
                 raise CommandFailed("no sieve_script block has the type personal", CONFIG)
+            become(settings, fields)
+            os.umask(0o077)
             return await work(storage, scope)
         finally:
             await places.close()
