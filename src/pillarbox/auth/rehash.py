@@ -9,7 +9,13 @@ from collections.abc import Callable, Coroutine
 
 from pillarbox.auth import schemes
 from pillarbox.auth.hasher import Hasher
-from pillarbox.drivers.passdb.api import DatabaseError, NoSuchUser, Passdb, SupportsWrite
+from pillarbox.drivers.passdb.api import (
+    DatabaseError,
+    NoSuchUser,
+    Passdb,
+    SupportsEditor,
+    SupportsWrite,
+)
 from pillarbox.events.event import Scope
 from pillarbox.runtime.log import Log
 
@@ -38,15 +44,16 @@ class Rehasher:
         scope: Scope,
     ) -> None:
         """A user's password was right; ``stored`` is how the database has it."""
-        if not isinstance(driver, SupportsWrite):
+        if not schemes.needs_rehash(stored, default_scheme, self._scheme):
             return
-        if schemes.needs_rehash(stored, default_scheme, self._scheme):
-            self._spawn(self._store(driver, user, password, scope))
+        editor = driver.editor() if isinstance(driver, SupportsEditor) else None
+        if editor is not None:
+            self._spawn(self._store(editor, user, password, scope))
 
-    async def _store(self, driver: SupportsWrite, user: str, password: str, scope: Scope) -> None:
+    async def _store(self, editor: SupportsWrite, user: str, password: str, scope: Scope) -> None:
         try:
             made = await self._hasher.make(self._scheme, password, user)
-            await driver.update(user, password=made)
+            await editor.update(user, password=made)
         except (DatabaseError, NoSuchUser, ValueError) as error:
             self._log.warning(scope, f"Cannot store the password of {user} anew: {error}")
             return
