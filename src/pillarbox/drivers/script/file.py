@@ -48,6 +48,7 @@ MORE: Final = ".more"
 MAIN: Final = "main script"
 LONGEST_PART: Final = 240
 LOCK_SECONDS: Final = 10.0
+READ_SIZE: Final = 64 * 1024
 _TEMPORARY: Final = "tmp"
 _LOCK: Final = "lock"
 
@@ -95,6 +96,7 @@ class Folder:
     def __init__(self, path: Path, active: Path | None, compiled: Path | None) -> None:
         self._path = path
         self._root = os.path.normpath(path) + "/"
+        self._last: dict[str, tuple[str, Path]] = {}
         self._link = active
         self._compiled = compiled
 
@@ -105,9 +107,14 @@ class Folder:
         return f"file:{self._file(script)}"
 
     def _file(self, script: str, suffix: str = SUFFIX, folder: Path | None = None) -> Path:
+        known = self._last.get(suffix)  # deliveries ask for the same script again and again
+        if known is not None and known[0] == script:
+            return known[1]
         path = self._path if folder is None else folder
         *outer, last = _parts(script)
-        return path.joinpath(*(part + MORE for part in outer), last + suffix)
+        file = path.joinpath(*(part + MORE for part in outer), last + suffix)
+        self._last[suffix] = (script, file)
+        return file
 
     def compiled_path(self, script: str) -> Path | None:
         """Beside the script, or in ``bin_path``."""
@@ -355,13 +362,20 @@ def _walk(folder: Path, before: str) -> Iterator[tuple[str, int]]:
                 yield before + entry.name[: -len(SUFFIX)], entry.stat().st_size
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path | str) -> bytes | None:
     try:
-        return path.read_bytes()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pieces = [os.read(fd, READ_SIZE)]
+            while pieces[-1]:
+                pieces.append(os.read(fd, READ_SIZE))
+        finally:
+            os.close(fd)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ScriptError(f"{path}: {error.strerror}") from error
+    return pieces[0] if len(pieces) == 2 else b"".join(pieces)
 
 
 def _make_folder(path: Path) -> None:
