@@ -265,6 +265,36 @@ def test_includes_are_compiled_with_the_script(tmp_path: Path) -> None:
     asyncio.run(go())
 
 
+def test_scripts_of_every_place_include_those_of_the_global_ones(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"global{number}").mkdir()
+        script = b'require "include"; include :global "two";' if number == 1 else b"stop;"
+        name = "one" if number == 1 else "two"
+        (tmp_path / f"global{number}" / f"{name}.sieve").write_bytes(script)
+    (tmp_path / "before.sieve").write_bytes(b'require "include"; include :global "one";')
+    blocks = {
+        "before": SieveScriptSettings(type="before", path=f"{tmp_path}/before.sieve"),
+        "first": SieveScriptSettings(type="global", path=f"{tmp_path}/global1"),
+        "second": SieveScriptSettings(type="global", path=f"{tmp_path}/global2"),
+    }
+
+    async def go() -> None:
+        world = World(tmp_path, sieve_script=blocks)
+        [before] = world.places.of("before")
+        script = await before.open_active(world.scope)
+        assert script is not None
+        compiled = await before.compiled(script)
+        assert compiled.script is not None
+        assert not compiled.diagnostics
+        assert {key[:2] for key in compiled.script.dependencies()} == {
+            ("global", "one"),
+            ("global", "two"),
+        }
+        assert await before.read("global", "a/b") is None
+
+    asyncio.run(go())
+
+
 def test_compiled_scripts_are_kept_and_always_current(tmp_path: Path) -> None:
     async def go() -> None:
         world = World(tmp_path)

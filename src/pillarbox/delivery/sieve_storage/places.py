@@ -84,9 +84,9 @@ class Places:
         return ScriptStorage(driver, quota, rules, self._log, place=place, included=self._included)
 
     async def _included(self, place: str, name: str) -> bytes | None:
-        """The first script of this name in the places of the other kind."""
+        """The first script of this name in the personal place, or in the global ones."""
         for storage in self.of("personal" if place == "personal" else "global"):
-            source = await storage.read(place, name)
+            source = await storage.source(name)
             if source is not None:
                 return source
         return None

@@ -27,6 +27,7 @@ from pillarbox.delivery.sieve_storage.compiling import (
 from pillarbox.delivery.sieve_storage.errors import (
     AlreadyExists,
     BadScript,
+    InvalidName,
     IsActive,
     NonExistent,
     ScriptRefused,
@@ -84,14 +85,10 @@ class OpenScript:
         self._open = False
 
 
-async def _nothing(place: str, name: str) -> bytes | None:
-    return None
-
-
 class ScriptStorage:
-    """See the module.  ``place`` is "personal" or "global": where its scripts are included from.
+    """See the module.  ``place`` is "personal" or "global", which says what its scripts may do.
 
-    ``included`` reads scripts of other places for include commands.
+    ``included`` reads scripts for include commands; without it these are the only ones.
     """
 
     def __init__(
@@ -102,7 +99,7 @@ class ScriptStorage:
         log: Log,
         *,
         place: str = "personal",
-        included: Read = _nothing,
+        included: Read | None = None,
         cache: Cache = _CACHE,
     ) -> None:
         self.driver = driver
@@ -140,15 +137,19 @@ class ScriptStorage:
         name = await self.active(scope)
         return None if name is None else await self.open(scope, name)
 
-    async def read(self, place: str, name: str) -> bytes | None:
-        """The source of a script that an include names.  Raises ScriptError."""
-        if place != self._place:
-            return await self._included(place, name)
+    async def source(self, name: str) -> bytes | None:
+        """What an include of one of these scripts gets, without any event.  Raises ScriptError."""
         try:
             check_name(name)
-        except ScriptRefused:
+        except InvalidName:
             return None
         return await self.driver.read(name)
+
+    async def read(self, place: str, name: str) -> bytes | None:
+        """The source of a script that an include names.  Raises ScriptError."""
+        if self._included is not None:
+            return await self._included(place, name)
+        return await self.source(name) if place == self._place else None
 
     async def compiled(self, script: OpenScript) -> Compiled:
         """An open script in the form that can be run, if it has one.  Raises TryLater."""
