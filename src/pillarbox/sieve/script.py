@@ -81,6 +81,8 @@ class Script:
         octets: bytes,
         allowed_extensions: Collection[str] | None = None,
         limits: Limits = DEFAULT,
+        *,
+        global_extensions: Collection[str] | None = None,
     ) -> Script | None:
         """A script from its disk form; None if it is damaged, old or no longer allowed."""
         try:
@@ -101,6 +103,7 @@ class Script:
             limits,
             lambda place, name: others.get((place, name)),
             location=location,
+            global_extensions=global_extensions,
         )
         return script
 
@@ -123,13 +126,17 @@ def compile(
     loader: Loader | None = None,
     *,
     location: str = "personal",
+    global_extensions: Collection[str] | None = None,
 ) -> tuple[Script | None, list[Diagnostic]]:
     """A script from its source, and what is to be said about it.
 
-    No script if there is any error.  ``allowed_extensions`` None allows all but the optional ones.
+    No script if there is any error.  ``allowed_extensions`` None allows all but the optional ones;
+    ``global_extensions`` is what global scripts that it includes may use, None the same.
     """
     allowed = default_capabilities() if allowed_extensions is None else allowed_extensions
     compiler = Compiler(allowed, limits, loader)
+    if global_extensions is not None:
+        compiler.allowed_globally = global_extensions
     script = compiler.compile(source, name, location, ())
     return script, compiler.diagnostics
 
@@ -139,6 +146,7 @@ class Compiler:
 
     def __init__(self, allowed: Collection[str], limits: Limits, loader: Loader | None) -> None:
         self.allowed = allowed
+        self.allowed_globally = allowed
         self.limits = limits
         self.loader = loader
         self.diagnostics: list[Diagnostic] = []
@@ -175,7 +183,8 @@ class Compiler:
             diagnostics.error(place, "the script is not valid UTF-8")
             return None
         commands = parse(text, diagnostics, self.limits)
-        validator = Validator(diagnostics, self.allowed, self.limits, location)
+        allowed = self.allowed if location == "personal" else self.allowed_globally
+        validator = Validator(diagnostics, allowed, self.limits, location)
         validator.data["include path"] = path
         nodes = validator.script(commands)
         script = Script(

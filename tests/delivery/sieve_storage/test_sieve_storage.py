@@ -61,7 +61,8 @@ class World:
 def broken(lines: list[Line]) -> ScriptStorage:
     inner = MemoryScripts()
     inner.sources["a"] = GOOD
-    rules = Rules(capabilities_of(Settings()), limits_of(Settings()))
+    allowed = capabilities_of(Settings())
+    rules = Rules(allowed, limits_of(Settings()), allowed)
     log = Log("test", lines.append)
     return ScriptStorage(FailScripts(inner, failing=True), Quota(0, 0, 1000), rules, log)
 
@@ -261,6 +262,29 @@ def test_includes_are_compiled_with_the_script(tmp_path: Path) -> None:
         assert strange.warnings == 1 or strange.errors
         with pytest.raises(errors.BadScript):
             await storage.save(scope, "loop", b'require "include"; include "loop";')
+
+    asyncio.run(go())
+
+
+def test_included_global_scripts_may_use_what_users_may_not(tmp_path: Path) -> None:
+    (tmp_path / "global").mkdir()
+    pipe = b'require "vnd.dovecot.pipe"; pipe "program";'
+    (tmp_path / "global" / "pipe.sieve").write_bytes(pipe)
+    blocks = {
+        "personal": SieveScriptSettings(path="~/sieve", active_path="~/.dovecot.sieve"),
+        "global": SieveScriptSettings(type="global", path=f"{tmp_path}/global"),
+    }
+
+    async def go() -> None:
+        world = World(tmp_path, sieve_script=blocks, sieve_global_extensions=("vnd.dovecot.pipe",))
+        storage, scope = world.storage, world.scope
+        with pytest.raises(errors.BadScript):
+            await storage.save(scope, "own", pipe)
+        await storage.save(scope, "by", b'require "include"; include :global "pipe";')
+        storage._cache = Cache()
+        compiled = await storage.compiled(await storage.open(scope, "by"))
+        assert compiled.script is not None
+        assert compiled.script.included["global", "pipe"].source == pipe
 
     asyncio.run(go())
 

@@ -37,10 +37,11 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What scripts may use: extensions, and how much."""
+    """What scripts may use: extensions, and how much; included global scripts may use others."""
 
     capabilities: frozenset[str]
     limits: Limits
+    global_capabilities: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,13 @@ async def compile_source(
 
     def work() -> tuple[Script | None, list[Diagnostic]]:
         return compile(
-            source, name, rules.capabilities, rules.limits, included.load, location=location
+            source,
+            name,
+            rules.capabilities,
+            rules.limits,
+            included.load,
+            location=location,
+            global_extensions=rules.global_capabilities,
         )
 
     while True:
@@ -163,7 +170,12 @@ def _load(file: Path | None, name: str, location: str, rules: Rules) -> Script |
         octets = file.read_bytes()
     except OSError:
         return None
-    script = Script.deserialize(octets, rules.capabilities, rules.limits)
+    script = Script.deserialize(
+        octets,
+        rules.capabilities,
+        rules.limits,
+        global_extensions=rules.global_capabilities,
+    )
     if script is None or (script.name, script.location) != (name, location):
         return None
     return script

@@ -80,7 +80,11 @@ class Places:
             self._log.error(self._scope, f"sieve_script {block}: {error}")
             raise TryLater from None
         place: Location = "personal" if script.type == "personal" else "global"
-        rules = Rules(capabilities_of(self._settings, place), limits_of(self._settings))
+        rules = Rules(
+            capabilities_of(self._settings, place),
+            limits_of(self._settings),
+            capabilities_of(self._settings, "global"),
+        )
         return ScriptStorage(driver, quota, rules, self._log, place=place, included=self._included)
 
     async def _included(self, place: str, name: str) -> bytes | None:
