@@ -95,6 +95,15 @@ def test_every_kind_of_value(tmp_path: Path) -> None:
     )
 
 
+def test_lists_of_a_few_words(tmp_path: Path) -> None:
+    text = 'pop3_client_workarounds = ["Outlook-no-nuls", "oe-ns-eoh"]\n'
+    settings = load(write(tmp_path, text + 'submission_client_workarounds = "mailbox-for-path"'))
+    assert settings.pop3_client_workarounds == ("outlook-no-nuls", "oe-ns-eoh")
+    assert settings.submission_client_workarounds == ("mailbox-for-path",)
+    [problem] = problems(tmp_path, 'pop3_client_workarounds = ["outlook"]')
+    assert "is one of outlook-no-nuls, oe-ns-eoh; not 'outlook'" in problem
+
+
 def test_blocks_keep_the_order_of_the_file(tmp_path: Path) -> None:
     names = ["zebra", "apple", "mango"]
     text = "".join(f'[passdb.{n}]\ndriver = "static"\n' for n in names)

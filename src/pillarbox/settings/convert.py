@@ -175,6 +175,8 @@ class Converter:
                 if not isinstance(item, str):
                     raise _Wrong(f"is a list of texts; {_show(item)} is none")
                 result.append(self._environment(item))
+            elif typing.get_origin(inner) is typing.Literal:
+                result.append(_choice(typing.get_args(inner), item))
             elif isinstance(item, str):
                 first = next(iter(declared(inner)))
                 result.append(inner(**{first: item}))

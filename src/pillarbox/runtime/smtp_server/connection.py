@@ -28,7 +28,7 @@ from pillarbox.runtime.smtp_server.dispatch import dispatch
 from pillarbox.runtime.smtp_server.pipeline import Pipeline, Slot
 from pillarbox.runtime.smtp_server.running import Running
 from pillarbox.runtime.smtp_server.transaction import Transaction
-from pillarbox.wire.smtp.command import Command, CommandLine
+from pillarbox.wire.smtp.command import Command, CommandLine, parse
 from pillarbox.wire.smtp.reply import Reply
 from pillarbox.wire.smtp.session import (
     BadLine,
@@ -125,6 +125,10 @@ class SmtpConnection(Connection, Generic[T]):
     def max_message_size(self) -> int:
         """Bytes of a message; 0: any number."""
         raise NotImplementedError
+
+    def read(self, line: CommandLine) -> Command:
+        """The command with its arguments read.  Raises Refused."""
+        return parse(line)
 
     def obey(self, command: Command | None, line: CommandLine, scope: Scope | None) -> Reply | None:
         """Carry out a command that may come now; None: it is answered later.

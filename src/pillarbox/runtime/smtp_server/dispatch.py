@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pillarbox.wire.smtp.command import Bdat, CommandLine, parse
+from pillarbox.wire.smtp.command import Bdat, CommandLine
 from pillarbox.wire.smtp.reply import Refused
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def dispatch(client: SmtpConnection[Any], line: CommandLine) -> None:
     scope = client.running.begin(client.scope, line)
     try:
         refusal = client.session.refusal(line)
-        parsed = parse(line) if refusal is None or line.name == "BDAT" else None
+        parsed = client.read(line) if refusal is None or line.name == "BDAT" else None
         answer = refusal or client.obey(parsed, line, scope)
         if refusal is not None and isinstance(parsed, Bdat):
             client.body = None

@@ -15,8 +15,9 @@ from pillarbox.runtime.smtp_server.connection import SmtpConnection
 from pillarbox.services.submission import commands, replies
 from pillarbox.services.submission.relay import Relay
 from pillarbox.services.submission.transaction import Transaction
+from pillarbox.services.submission.workarounds import lenient
 from pillarbox.settings.model import Settings
-from pillarbox.wire.smtp.command import Command, CommandLine
+from pillarbox.wire.smtp.command import Command, CommandLine, parse
 from pillarbox.wire.smtp.reply import Reply
 from pillarbox.wire.smtp.session import SUBMISSION, BodyEnd, ServerSession, State
 
@@ -101,6 +102,10 @@ class SubmissionClient(SmtpConnection[Transaction]):
         """Answer, in order."""
         self._replies += 1
         super().put(answer)
+
+    def read(self, line: CommandLine) -> Command:
+        """Read a command, as leniently as the settings say.  Raises Refused."""
+        return parse(lenient(line, self.settings.submission_client_workarounds))
 
     def obey(self, command: Command | None, line: CommandLine, scope: Scope | None) -> Reply | None:
         """Carry out a command."""

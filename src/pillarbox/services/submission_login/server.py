@@ -24,6 +24,7 @@ from pillarbox.wire.smtp.capabilities import Capabilities
 from pillarbox.wire.smtp.login_client import login
 
 OLD: Final = 300.0
+RETRY: Final = 10.0
 PATIENCE: Final = 5.0
 
 
@@ -41,7 +42,7 @@ class LoginServer(server.LoginServer):
             ("smtp", "submission"),
         )
         self._relay: Capabilities | None = None
-        self._asked = 0.0
+        self._asked = -OLD
         self._asking: asyncio.Task[None] | None = None
 
     def connection(self, listener: BoundListener) -> SubmissionLogin:
@@ -91,5 +92,6 @@ class LoginServer(server.LoginServer):
         except SmtpError as error:
             text = f"It is not known what the relay can do: {error.text}"
             self.ctx.log.warning(self.ctx.scope, text)
+            self._asked += RETRY - OLD
         finally:
             self._asking = None

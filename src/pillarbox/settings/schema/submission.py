@@ -95,6 +95,13 @@ class SubmissionSettings(SubmitSettings, frozen=True, kw_only=True):
     submission_idle_timeout: Annotated[
         float, Doc("A client that sends nothing this long is disconnected.", kind="time")
     ] = 10 * MINUTE
+    submission_client_workarounds: Annotated[
+        tuple[Literal["mailbox-for-path"], ...],
+        Doc(
+            "For clients that write an address without its angle brackets in MAIL and RCPT. (A "
+            "space before the bracket is understood in any case.)"
+        ),
+    ] = ()
     submission_max_line_length: Annotated[
         int, Doc("Longest command line after login.", kind="size")
     ] = 4 * KIB
