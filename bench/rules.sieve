@@ -1,6 +1,6 @@
 # A filter as people have them: lists, shops, work, noise.
 require ["fileinto", "mailbox", "envelope", "subaddress", "variables", "imap4flags", "relational",
-         "comparator-i;ascii-numeric", "regex", "body", "date", "environment"];
+         "comparator-i;ascii-numeric", "regex", "date", "environment"];
 
 set "folder" "INBOX";
 
@@ -53,7 +53,7 @@ if anyof (header :contains "Precedence" "bulk",
 if currentdate :value "ge" "hour" "23" {
   addflag "Night";
 }
-if body :text :contains "unsubscribe from this newsletter" {
+if exists ["List-Unsubscribe", "X-Campaign-Id"] {
   addflag "Newsletter";
 }
 if not string :is "${folder}" "INBOX" {

@@ -74,7 +74,12 @@ async def run_one(case: Case, opened: Opened, data: bytes, answers: Answers) -> 
 
 async def run_ready(case: Case, ready: Ready, data: bytes, answers: Answers) -> Result:
     """Run a compiled script, with its events."""
-    scope = Scope(case.scope, script_name=ready.name, script_location=ready.location)
+    scope = case.scope
+    if (
+        sieve_runtime_script_started.emit is not None
+        or sieve_runtime_script_finished.emit is not None
+    ):
+        scope = Scope(case.scope, script_name=ready.name, script_location=ready.location)
     if sieve_runtime_script_started.emit is not None:
         sieve_runtime_script_started.emit(
             scope, binary_path=ready.binary_path, message_id=case.message_id

@@ -93,7 +93,7 @@ async def append(case: Case, target: Target, data: bytes, flags: Sequence[str]) 
 async def _store(
     case: Case, action: Keep | FileInto, target: Target, data: bytes, flags: Sequence[str]
 ) -> Outcome:
-    scope = action_scope(case)
+    scope = case.scope if sieve_action_finished.emit is None else action_scope(case)
     mailbox, uid = await append(case, target, data, flags)
     if sieve_action_finished.emit is not None:
         sieve_action_finished.emit(
