@@ -35,9 +35,12 @@ Read = Callable[[str, str], Awaitable[bytes | None]]
 _Key = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """What scripts may use: extensions, and how much; included global scripts may use others."""
+    """What scripts may use: extensions, and how much; included global scripts may use others.
+
+    There is one for each set of settings, which equals no other.
+    """
 
     capabilities: frozenset[str]
     limits: Limits
@@ -123,18 +126,20 @@ class Cache:
         source: bytes,
         rules: Rules,
         read: Read,
-        file: Path | None,
+        where_kept: Callable[[], Path | None],
         location: str = "personal",
     ) -> Compiled:
-        """The script compiled, from memory, from ``file``, or anew (and then kept in both).
+        """The script compiled, from memory, from a file, or anew (and then kept in both).
 
-        ``where`` tells scripts of one name apart.  Raises what ``read`` does.
+        ``where`` tells scripts of one name apart, ``where_kept`` names the file.  Raises what
+        ``read`` does.
         """
         key = (where, rules)
         found = self._scripts.get(key)
         if found is not None and await _current(found.script, source, read):
             self._scripts.move_to_end(key)
             return found
+        file = where_kept()
         stored = _load(file, name, location, rules)
         if await _current(stored, source, read):
             compiled = Compiled(stored, (), str(file))

@@ -37,6 +37,19 @@ def user_values(name: str, fields: Mapping[str, str], settings: Settings) -> dic
     return values
 
 
+_last_rules: tuple[Settings, dict[Location, Rules]] | None = None
+
+
+def _rules_of(settings: Settings) -> dict[Location, Rules]:
+    """The rules that settings make, made once for those that are in use."""
+    global _last_rules
+    if _last_rules is None or _last_rules[0] is not settings:
+        limits, everywhere = limits_of(settings), capabilities_of(settings, "global")
+        own = Rules(capabilities_of(settings, "personal"), limits, everywhere)
+        _last_rules = (settings, {"personal": own, "global": Rules(everywhere, limits, everywhere)})
+    return _last_rules[1]
+
+
 class Places:
     """All places of one user's scripts.
 
@@ -80,11 +93,7 @@ class Places:
             self._log.error(self._scope, f"sieve_script {block}: {error}")
             raise TryLater from None
         place: Location = "personal" if script.type == "personal" else "global"
-        rules = Rules(
-            capabilities_of(self._settings, place),
-            limits_of(self._settings),
-            capabilities_of(self._settings, "global"),
-        )
+        rules = _rules_of(self._settings)[place]
         return ScriptStorage(driver, quota, rules, self._log, place=place, included=self._included)
 
     async def _included(self, place: str, name: str) -> bytes | None:

@@ -103,6 +103,8 @@ class ScriptStorage:
         cache: Cache = _CACHE,
     ) -> None:
         self.driver = driver
+        # Asking about a protocol is slow, and deliveries are many.
+        self._compiles = driver if isinstance(driver, SupportsCompiled) else None
         self.quota = quota
         self.rules = rules
         self._log = log
@@ -130,7 +132,7 @@ class ScriptStorage:
             source = await self.driver.read(name)
             if source is None:
                 raise NoSuchScript(name)
-        return OpenScript(inner, name, self.driver.location(name), self.driver, source)
+        return OpenScript(inner, name, str(inner.fields["script_location"]), self.driver, source)
 
     async def open_active(self, scope: Scope) -> OpenScript | None:
         """Read the active script, if there is one.  Raises NonExistent, TryLater."""
@@ -160,7 +162,7 @@ class ScriptStorage:
                 script.source,
                 self.rules,
                 self.read,
-                self._compiled_path(script.name),
+                partial(self._compiled_path, script.name),
                 self._place,
             )
 
@@ -272,9 +274,7 @@ class ScriptStorage:
     # Inside.
 
     def _compiled_path(self, name: str) -> Path | None:
-        if isinstance(self.driver, SupportsCompiled):
-            return self.driver.compiled_path(name)
-        return None
+        return None if self._compiles is None else self._compiles.compiled_path(name)
 
     def _keep(self, name: str, compiled: Compiled) -> None:
         if compiled.script is not None:
