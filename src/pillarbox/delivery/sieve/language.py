@@ -78,9 +78,10 @@ def _changed(allowed: set[str], words: tuple[str, ...]) -> set[str]:
 def texts_of(settings: Settings) -> Mapping[str, str]:
     """The settings that extensions read, as text."""
     found = {name: _text(getattr(settings, name)) for name in _DIRECT}
-    for kind in ("spamtest", "virustest"):
-        values: Mapping[str, str] = getattr(settings, f"sieve_{kind}_text_value")
-        found.update({f"sieve_{kind}_text_value{n}": words for n, words in values.items()})
+    for value, words in settings.sieve_spamtest_text_value.items():
+        found[f"sieve_spamtest_text_value{value}"] = words
+    for value, words in settings.sieve_virustest_text_value.items():
+        found[f"sieve_virustest_text_value{value}"] = words
     return found
 
 
