@@ -320,6 +320,7 @@ def test_a_relay_that_is_not_there(tmp_path: Path) -> None:
 
 OWN = """
 submission_sender_restriction = "own"
+submission_client_workarounds = ["mailbox-for-path"]
 submission_rate_messages = 4
 submission_rate_recipients = 3
 submission_relay_trusted = true
@@ -355,11 +356,44 @@ def test_own_senders_rates_xclient_and_a_login_at_the_relay(tmp_path: Path) -> N
                 say(f"MAIL FROM:<{ALICE}>")
                 say("RSET")
             assert say(f"MAIL FROM:<{ALICE}>").startswith("450 4.7.1")
-        (auth,) = relay.commands("AUTH")
+        with (server.folder / "users").open("a") as users:
+            fields = "userdb_submission_senders=sales@example.com,@shop.example"
+            users.write(f"dora@example.com:{{PLAIN}}x:::::: {fields}\n")
+        with server.raw() as say:
+            say("EHLO me")
+            login = base64.b64encode(b"\0dora@example.com\0x").decode()
+            assert say(f"AUTH PLAIN {login}").startswith("235")
+            assert say("MAIL FROM:bob@example.com").startswith("553 5.7.1")
+            assert say("MAIL FROM:sales@example.com").startswith("250")
+            say("RSET")
+            assert say("MAIL FROM:<x@shop.example>").startswith("250")
+        auth = relay.commands("AUTH")[0]
         expected = base64.b64encode(f"{ALICE}\0master\0relaysecret".encode()).decode()
         assert auth == f"AUTH PLAIN {expected}"
-        assert relay.commands("XCLIENT") == [
+        assert relay.commands("XCLIENT")[:1] == [
             f"XCLIENT ADDR=192.0.2.7 NAME=[UNAVAILABLE] HELO=client.example.net LOGIN={ALICE}"
         ]
         event = server.wait_events("client_connection_disconnected", 1, session="s1")[-1]
         assert event["fields"]["remote_ip"] == "192.0.2.7"
+
+
+def test_a_message_on_its_way_survives_a_reload_and_a_stop(tmp_path: Path) -> None:
+    with FakeRelay() as relay:
+        server = Submitting(tmp_path, relay=relay.port)
+        try:
+            server.start()
+            with server.raw() as one, server.raw() as other:
+                for say in (one, other):
+                    say("EHLO me")
+                    say(LOGIN)
+                    say(f"MAIL FROM:<{ALICE}>")
+                    say(f"RCPT TO:<{BOB}>")
+                    say("DATA")
+                assert server.cli("reload").returncode == 0
+                assert one("over a reload\r\n.").startswith("250")
+                assert other("over a reload, too\r\n.").startswith("250")
+                server.process.terminate()  # type: ignore[union-attr]
+                assert "421 4.3.2 Server shutting down" in one(b"") + other(b"")
+        finally:
+            server.stop()
+        assert len(relay.mails) == 2
