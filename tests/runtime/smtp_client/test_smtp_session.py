@@ -257,6 +257,65 @@ def test_a_server_that_says_nothing(log: Log, uvrun: Run) -> None:
             uvrun(open_session(Scope(), log, SETTINGS, to))
 
 
+async def refuse_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that has seen enough before the message is over."""
+    writer.write(b"220 hi\r\n")
+    while line := await reader.readline():
+        if line.startswith(b"DATA"):
+            writer.write(b"354 go\r\n")
+            await reader.readexactly(1000)
+            writer.write(b"552 5.3.4 enough\r\n")
+            await writer.drain()
+            while await reader.read(1 << 16):
+                pass
+            break
+        writer.write(b"250 ok\r\n")
+    writer.close()
+
+
+def test_an_answer_before_the_message_is_over(log: Log, uvrun: Run) -> None:
+    async def scenario() -> None:
+        server = await asyncio.start_server(refuse_early, "127.0.0.1", 0)
+        to = Target(Destination("127.0.0.1", server.sockets[0].getsockname()[1]))
+        session = await open_session(Scope(), log, SETTINGS, to)
+        await session.mail(SENDER, MailParameters())
+        await session.rcpt(BOB, RcptParameters())
+        answer = await session.data(slices(b"x" * 5_000_000))
+        assert answer == (reply(552, "5.3.4", "enough"),)
+        session.abort("done")
+        server.close()
+        await asyncio.sleep(0.05)
+
+    uvrun(scenario())
+
+
+def test_a_server_that_does_not_read_the_message(log: Log, uvrun: Run) -> None:
+    stop = asyncio.Event()
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hi\r\n")
+        while not (await reader.readline()).startswith(b"DATA"):
+            writer.write(b"250 ok\r\n")
+        writer.write(b"354 go\r\n")
+        await stop.wait()
+        writer.transport.abort()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        to = Target(Destination("127.0.0.1", port), command_timeout=0.5)
+        session = await open_session(Scope(), log, SETTINGS, to)
+        await session.mail(SENDER, MailParameters())
+        await session.rcpt(BOB, RcptParameters())
+        with pytest.raises(SmtpError, match=r"No answer in 0\.5 s"):
+            await session.data(slices(b"x" * 50_000_000))
+        stop.set()
+        server.close()
+        await asyncio.sleep(0.05)
+
+    uvrun(scenario())
+
+
 def test_all_that_wait_are_told_of_the_end(log: Log, uvrun: Run) -> None:
     async def work(session: SmtpSession) -> None:
         results = await asyncio.gather(

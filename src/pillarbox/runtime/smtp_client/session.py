@@ -143,21 +143,23 @@ class SmtpSession(ServerConnection):
             raise SmtpError(f"{self.destination}: DATA was answered {start.code}")
         if start.code != 354:
             return (start,) * wanted
+        answers = self._expect(wanted)
         encoder = DataEncoder()
         for piece in pieces:
             await self._send_piece(encoder.feed(piece))
         self.send(encoder.finish())
-        return await self._replies(wanted)
+        return await self._all(answers)
 
     async def bdat(
         self, pieces: Iterable[bytes], size: int, recipients: int = 1
     ) -> tuple[Reply, ...]:
         """The message of ``size`` bytes as one chunk, byte by byte as it is."""
         wanted = recipients if self.lmtp else 1
+        answers = self._expect(wanted)
         self.send(rendering.line("BDAT", str(size), "LAST"))
         for piece in pieces:
             await self._send_piece(piece)
-        return await self._replies(wanted)
+        return await self._all(answers)
 
     async def command(self, *words: str) -> Reply:
         """Any other command of one line: RSET, VRFY, NOOP, HELP."""
@@ -204,6 +206,7 @@ class SmtpSession(ServerConnection):
         for answer in self._wire.waiting():
             if not answer.done():
                 answer.set_exception(SmtpError(self._gone))
+                answer.exception()  # whoever is sending a message looks at it only later
 
     # Inside.
 
@@ -213,10 +216,14 @@ class SmtpSession(ServerConnection):
         self._go_on()
         return await self._answered(answer)
 
-    async def _replies(self, count: int) -> tuple[Reply, ...]:
+    def _expect(self, count: int) -> list[Answer]:
+        """The replies to a message, which may come before all of it is sent."""
         answers: list[Answer] = [self._loop.create_future() for _ in range(count)]
         for answer in answers:
             self._wire.expect(answer)
+        return answers
+
+    async def _all(self, answers: list[Answer]) -> tuple[Reply, ...]:
         return tuple(await asyncio.gather(*[self._answered(answer) for answer in answers]))
 
     async def _answered(self, answer: Answer) -> Reply:
