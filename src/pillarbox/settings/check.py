@@ -30,6 +30,7 @@ from pillarbox.settings.model import (
 from pillarbox.settings.nameservers import server_address
 from pillarbox.settings.positions import Path as KeyPath
 from pillarbox.settings.script_places import script_findings
+from pillarbox.settings.sieve_findings import sieve_findings
 from pillarbox.settings.tls_files import tls_findings
 from pillarbox.settings.variables import VariableError, expand
 
@@ -90,6 +91,7 @@ def check(settings: Settings) -> list[Finding]:
         *_listeners(settings),
         *tls_findings(settings, Finding),
         *script_findings(settings, Finding),
+        *sieve_findings(settings, Finding),
         *_databases(settings),
         *_templates(settings),
         *_metrics(settings),

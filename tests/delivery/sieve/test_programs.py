@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +83,22 @@ def test_what_no_program_can_be_given(tmp_path: Path) -> None:
     program(tmp_path, "p", "exit 0")
     with pytest.raises(ProgramError, match="null byte"):
         run(tmp_path, "p", "a\0b")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_a_program_cannot_become_root_again() -> None:
+    with tempfile.TemporaryDirectory(prefix="pillarbox-") as folder:
+        Path(folder).chmod(0o755)
+        program(Path(folder), "who", "id -ru; id -u; id -rg; id -g; grep ^[UG]id: /proc/self/status")
+        os.setegid(65534)
+        os.seteuid(65534)
+        try:
+            ended = run(Path(folder), "who")
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+    assert ended.status == 0
+    assert set(re.findall(rb"[0-9]+", ended.output)) == {b"65534"}
 
 
 def test_a_socket(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pillarbox.settings.model import Settings
 
@@ -127,6 +127,7 @@ async def _execute(
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": os.defpath, **environment},
         start_new_session=True,
+        **_identity(),
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -143,6 +144,13 @@ async def _execute(
                 os.killpg(process.pid, 9)
             await asyncio.shield(process.wait())
     return Ended(status, output, errors.decode("utf-8", "replace").strip())
+
+
+def _identity() -> dict[str, Any]:
+    """Root that has become a user for a while lets no program become root again."""
+    if os.getuid() == os.geteuid():
+        return {}
+    return {"user": os.geteuid(), "group": os.getegid()}
 
 
 async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None:
