@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes.util
 import imaplib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from database_servers import PASSWORD as DATABASE_PASSWORD
 from database_servers import MariaDb, Postgres
 from declared import POSITIVE, check
 from directory_server import BASE, Slapd
-from running import PASSWORD, Running
+from running import PASSWORD, PROGRAM, Running
 
 pytestmark = pytest.mark.e2e
 
@@ -251,6 +252,33 @@ def test_lists_and_lookups(world: World) -> None:
     assert server.cli("auth", "lookup", "nobody@ldap.example").returncode == 67
     done = server.cli("auth", "test", "bob@lua.example", stdin=b"secret\n")
     assert b"auth succeeded" in done.stdout
+
+
+def test_users_of_a_server_are_edited_by_commands(world: World) -> None:
+    """The table is made by the first user; another name twice is said, not overwritten."""
+    server, postgres = world.server, world.postgres
+    postgres.sql("CREATE DATABASE edited OWNER mail")
+    block = PGSQL.format(server=postgres, password=DATABASE_PASSWORD) + 'pgsql_dbname = "edited"\n'
+    config = server.folder / "edited.toml"
+    users = f'driver = "passwd-file"\npasswd_file_path = "{server.folder}/users"'
+    config.write_text(server.config.read_text().replace(users, f'driver = "sql"\n{block}'))
+
+    def user(*words: str) -> tuple[int, bytes]:
+        command = [*PROGRAM, "user", *words, "-c", str(config)]
+        done = subprocess.run(command, input=b"secret\n", capture_output=True, timeout=60)
+        return done.returncode, done.stdout or done.stderr
+
+    assert user("add", "new@x.org", "--scheme", "SSHA256", "--quota", "1GB")[0] == 0
+    assert user("add", "new@x.org", "--scheme", "PLAIN")[0] == 1
+    assert user("list", "new@*")[1] == b"new@x.org\n"
+    assert b"1073741824" in user("show", "new@x.org")[1]
+    assert user("passwd", "new@x.org", "--scheme", "PLAIN")[0] == 0
+    told = postgres.sql("COPY (SELECT password FROM users) TO STDOUT", "edited")
+    assert told == b"{PLAIN}secret\n"
+    assert user("delete", "new@x.org")[0] == 0
+    assert user("delete", "new@x.org")[0] == 67
+    failed = server.wait_events("sql_transaction_finished", error_code="23505")
+    assert failed[0]["categories"][:3] == ["sql", "sqlpool", "pgsql"]
 
 
 def test_a_database_that_stops_and_comes_back(world: World) -> None:
