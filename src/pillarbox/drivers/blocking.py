@@ -57,7 +57,11 @@ class Blocking:
             except RuntimeError:
                 pass  # the loop is closed: nobody waits any more
 
-        threading.Thread(target=call, name=self._name, daemon=True).start()
+        try:
+            threading.Thread(target=call, name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            self._free.release()
+            raise DatabaseError(f"{self._name}: {error}") from error
         try:
             async with asyncio.timeout(self._timeout):
                 return await future

@@ -309,19 +309,22 @@ class _Refused(Exception):
 
 
 class _Tls(ldap3.Tls):  # type: ignore[misc]
-    """Wraps ldap3's socket with our context."""
+    """Wraps ldap3's socket with our context; the handshake has a time limit, as all else has."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, timeout: float) -> None:
         super().__init__()
         self._context = context
+        self._timeout = timeout
 
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:
         """Called by ldap3 for ldaps:// and StartTLS alike."""
+        connection.socket.settimeout(self._timeout)
         connection.socket = self._context.wrap_socket(
             connection.socket,
             do_handshake_on_connect=do_handshake,
             server_hostname=connection.server.host,
         )
+        connection.socket.settimeout(None)
 
 
 def dn_of(template: str, values: Mapping[str, object]) -> str:
@@ -402,6 +405,6 @@ def _tls(block: LdapBlock, server: Server) -> _Tls | None:
     if not block.ldap_starttls and not any(u.startswith("ldaps://") for u in block.ldap_uris):
         return None
     try:
-        return _Tls(client_context(server.settings))
+        return _Tls(client_context(server.settings), block.ldap_timeout)
     except TlsError as error:
         raise ValueError(str(error)) from error

@@ -307,9 +307,10 @@ def test_connections_are_kept_and_made_again(slapd: Slapd, breaking: Breaking) -
     asyncio.run(main())
 
 
-def test_a_silent_server_is_given_up(slapd: Slapd) -> None:
+@pytest.mark.parametrize("scheme", ["ldap", "ldaps"])
+def test_a_silent_server_is_given_up(slapd: Slapd, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        uri = f"ldap://127.0.0.1:{sock.getsockname()[1]}"
+        uri = f"{scheme}://127.0.0.1:{sock.getsockname()[1]}"
         with pytest.raises(DatabaseError):
             ask(make(slapd, ldap_uris=(uri,), ldap_timeout=0.3), "bob")
 
