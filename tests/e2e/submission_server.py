@@ -20,7 +20,10 @@ class Submitting(Running):
         self, folder: Path, *, relay: int, host: str = "127.0.0.1", options: str = "", **more: Any
     ) -> None:
         self.submission_port, self.submissions_port = free_port(), free_port()
+        services = ("imap_login", "imap", "lmtp", "submission_login", "submission")
+        few = "".join(f"[service.{name}]\nprocess_limit = 1\n" for name in services)
         blocks = f"""
+{few}
 [service.submission_login.inet_listener.submission]
 port = {self.submission_port}
 [service.submission_login.inet_listener.submissions]

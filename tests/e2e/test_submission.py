@@ -55,6 +55,8 @@ def test_a_message_goes_through(server: Submitting, relay: FakeRelay) -> None:
     assert (mail.sender, mail.recipients) == (ALICE, [BOB, "dora@example.org"])
     header, _, rest = mail.data.partition(b"\r\nSubject")
     assert b"Subject" + rest == MESSAGE
+    assert b"\r\nDate: " in header
+    assert b"\r\nMessage-ID: <" in header
     assert header.startswith(b"Received: from client.example.com ([127.0.0.1])\r\n")
     assert b"by mail.example.com with ESMTPA\r\n" in header
     assert b"dora" not in header

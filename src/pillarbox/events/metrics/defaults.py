@@ -96,6 +96,15 @@ DEFAULT_METRICS: Final[dict[str, MetricSettings]] = {
         "event=smtp_server_transaction_rcpt_finished",
         ("protocol", "status_code", "enhanced_code"),
     ),
+    "smtp_submit": _metric(
+        "Messages that the server itself has sent",
+        'event=smtp_submit_finished AND error=""',
+        (),
+        ("duration", "data_size"),
+    ),
+    "smtp_submit_failed": _metric(
+        "Messages that the server itself could not send", "event=smtp_submit_finished AND error=*"
+    ),
     "mail_index_recreated": _metric("Indexes made anew", "event=mail_index_recreated"),
     "mail_cache_corrupted": _metric(
         "Caches found damaged", "event=mail_cache_corrupted OR event=mail_cache_record_corrupted"

@@ -1,24 +1,22 @@
 """The end of a message: to the relay, whose answer is the client's.
 
-The message goes by DATA with CRLF line ends or, when it is binary, as one chunk byte by byte.  A
-Received field of our own is put on top.  If the relay is lost on the way nobody can know whether
+The message goes by DATA with CRLF line ends or, when it is binary, as one chunk byte by byte.  If
+the relay is lost on the way nobody can know whether
 it has taken the message: the client is told to try again, which may make a second copy but never
 loses one.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from pillarbox.delivery.envelope import Envelope, Trace
 from pillarbox.delivery.message import IncomingMessage
-from pillarbox.delivery.trace import received
 from pillarbox.runtime.smtp_client.errors import SmtpError
 from pillarbox.runtime.smtp_client.session import slices
 from pillarbox.runtime.smtp_server import replies as common
 from pillarbox.runtime.smtp_server.transaction import because
 from pillarbox.services.submission import replies
+from pillarbox.services.submission.header import prefix
 from pillarbox.services.submission.transaction import Transaction
 from pillarbox.wire.smtp.reply import Reply
 from pillarbox.wire.smtp.session import State
@@ -66,26 +64,9 @@ async def _hand_over(
     session = client.relay.held
     if session is None:
         return replies.RELAY_LOST
-    whole = message.with_prefix(_received(client, transaction))
+    whole = message.with_prefix(prefix(client, transaction, message))
     if transaction.binary:
         (answer,) = await session.bdat(slices(whole), len(whole))
     else:
         (answer,) = await session.data(slices(whole))
     return replies.handed_back(answer)
-
-
-def _received(client: SubmissionClient, transaction: Transaction) -> bytes:
-    if not client.settings.submission_add_received_header:
-        return b""
-    accepted = transaction.accepted
-    protocol = "UTF8SMTP" if transaction.smtputf8 else "ESMTP"
-    trace = Trace(
-        client.worker.hostname,
-        f"{protocol}{'S' if client.secured_by else ''}A",
-        transaction.id,
-        client.hello or "unknown",
-        client.remote_ip,
-        client.secured_by,
-    )
-    envelope = Envelope(accepted[0].address, transaction.sender)
-    return received(envelope, trace, time.time(), len(accepted) > 1).encode()

@@ -75,6 +75,9 @@ class SubmissionSettings(SubmitSettings, frozen=True, kw_only=True):
     submission_add_received_header: Annotated[
         bool, Doc("Write a Received header on top of each message.")
     ] = True
+    submission_add_missing_headers: Annotated[
+        bool, Doc("Write a Date or Message-ID header where the message has none (RFC 6409).")
+    ] = True
     submission_sender_restriction: Annotated[
         Literal["none", "own"],
         Doc(
