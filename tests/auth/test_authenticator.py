@@ -16,7 +16,8 @@ from pillarbox.events.event import Scope
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import PassdbSettings, Settings, UserdbSettings
 from pillarbox.wire.auth.params import AuthParams
-from pillarbox.wire.sasl.exchange import ScramSecret
+from pillarbox.wire.sasl import scram
+from pillarbox.wire.sasl.exchange import HashName, ScramSecret
 
 LOG = Log("t", lambda line: None)
 
@@ -58,14 +59,36 @@ def test_salts_and_fake_secrets() -> None:
     made, same = make(), make()
     assert made.salt("bob") == same.salt("bob")
     assert made.salt("bob") != made.salt("sue")
-    fake = made.fake_scram("bob", "sha256")
-    assert fake == same.fake_scram("bob", "sha256")
-    assert fake.salt == made.salt("bob")
-    assert len(fake.stored_key) == 32
-    assert fake.iterations == 4096
-    made.seen_scram(ScramSecret(10_000, b"s" * 20, b"", b""))
-    other = made.fake_scram("bob", "sha1")
+    made_up = fake(made, "bob", "sha256")
+    assert made_up == fake(same, "bob", "sha256")
+    assert made_up.salt == made.salt("bob")
+    assert len(made_up.stored_key) == 32
+    assert made_up.iterations == 4096
+    made.seen_scram(ScramSecret(10_000, b"s" * 20, b"", b""), b"ours")
+    other = fake(made, "bob", "sha1")
     assert (other.iterations, len(other.salt), len(other.stored_key)) == (10_000, 20, 20)
+
+
+def test_made_up_secrets_take_the_time_of_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where real ones are made from clear passwords, for users who do not exist as well."""
+    rounds: list[int] = []
+
+    def secret(hash_name: HashName, password: str, salt: bytes, iterations: int) -> ScramSecret:
+        rounds.append(iterations)
+        return scram.secret(hash_name, password, salt, 1)
+
+    monkeypatch.setattr(authenticator, "secret", secret)
+    made = make()
+    fake(made, "bob", "sha256")
+    made.seen_scram(ScramSecret(4096, b"stored", b"", b""), made.salt("sue"))
+    fake(made, "bob", "sha256")
+    made.seen_scram(ScramSecret(4096, made.salt("sue"), b"", b""), made.salt("sue"))
+    fake(made, "bob", "sha256")
+    assert rounds == [1, 1, 4096]
+
+
+def fake(made: Authenticator, user: str, hash_name: HashName) -> ScramSecret:
+    return asyncio.run(made.fake_scram(user, hash_name))
 
 
 def test_a_name_that_cannot_be() -> None:

@@ -283,9 +283,9 @@ class Attempt:
             salt = self._auth.salt(request.user)
             self._outcome = await passdbs.scram(request, question.hash_name, salt, master=master)
             if self._outcome.secret is not None:
-                self._auth.seen_scram(self._outcome.secret)
+                self._auth.seen_scram(self._outcome.secret, salt)
                 return self._outcome.secret
-            return self._auth.fake_scram(request.user or question.user, question.hash_name)
+            return await self._auth.fake_scram(request.user or question.user, question.hash_name)
         assert isinstance(question, FetchSecret)
         return await self._fetch(question, master)
 

@@ -11,6 +11,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pillarbox.auth import gssapi_library
 from pillarbox.auth.cache import AuthCache
@@ -30,7 +31,7 @@ from pillarbox.drivers import registry
 from pillarbox.drivers.passdb.api import Entry, Server
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings, UserdbSettings
-from pillarbox.wire.sasl import apop, cram_md5
+from pillarbox.wire.sasl import cram_md5
 from pillarbox.wire.sasl.exchange import HashName, Mechanism, ScramSecret, SecretKind
 from pillarbox.wire.sasl.mechanisms import MECHANISMS
 from pillarbox.wire.sasl.scram import secret
@@ -57,6 +58,7 @@ class Authenticator:
     salt_secret: bytes
     scram_iterations: int = SCRAM_ITERATIONS
     scram_salt_size: int = SALT_SIZE
+    scram_takes_time: bool = False
     guards: list[Guard] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -104,21 +106,27 @@ class Authenticator:
         """The SCRAM salt of a user for whom none is stored: always the same for one name."""
         return self._derived(user)[:SALT_SIZE]
 
-    def seen_scram(self, held: ScramSecret) -> None:
-        """Remember what real secrets look like, so that made-up ones look the same."""
+    def seen_scram(self, held: ScramSecret, salt: bytes) -> None:
+        """Remember what real secrets look like, so that made-up ones look the same.
+
+        One with the salt that we gave was made for this login, which took a while.
+        """
         self.scram_iterations = held.iterations
         self.scram_salt_size = len(held.salt)
+        self.scram_takes_time = held.salt == salt
 
-    def fake_scram(self, user: str, hash_name: HashName) -> ScramSecret:
+    async def fake_scram(self, user: str, hash_name: HashName) -> ScramSecret:
         """A secret that nobody can prove, for users who do not exist."""
         salt = (self._derived(user) * 4)[: self.scram_salt_size]
-        made = secret(hash_name, self._derived("\0" + user).hex(), salt, 1)
+        rounds = self.scram_iterations if self.scram_takes_time else 1
+        password = self._derived("\0" + user).hex()
+        made = await self.hasher.run(partial(secret, hash_name, password, salt, rounds))
         return ScramSecret(self.scram_iterations, salt, made.stored_key, made.server_key)
 
     def fake_secret(self, user: str, kind: SecretKind) -> bytes:
         """As `fake_scram` for the mechanisms that need other secrets."""
-        size = {"CRAM-MD5": cram_md5.SIZE, "DIGEST-MD5": 16, "PLAIN": apop.FAKE_SIZE}[kind]
-        return self._derived("\1" + user)[:size]
+        made = self._derived("\1" + user)[:16]
+        return cram_md5.states(made) if kind == "CRAM-MD5" else made
 
     def _derived(self, text: str) -> bytes:
         return hmac.digest(self.salt_secret, text.encode("utf-8", "surrogateescape"), "sha512")

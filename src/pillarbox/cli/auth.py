@@ -3,8 +3,8 @@
 ``test`` asks whether a password is right, over the socket that mail transfer agents use;
 ``login`` goes the whole way of a mail client's login, master request included; ``lookup`` shows
 where a user lives, ``list`` which users there are, ``cache flush`` makes the service forget what
-it keeps of databases' answers.  They ask the running auth service, so what
-they show is what clients get.
+it keeps of databases' answers, and ``penalty`` tells who guessed.  They ask the running server, so
+what they show is what clients get.
 Exit status: 77 for a refused login, 67 for an unknown user, 75 for a temporary failure.
 """
 
@@ -20,6 +20,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from pillarbox.cli import penalty
 from pillarbox.cli.failure import NO_PERMISSION, NO_USER, TEMPORARY, USAGE, CommandFailed
 from pillarbox.cli.options import ConfigOption, OverrideOption, settings_of
 from pillarbox.cli.telling import telling
@@ -207,6 +208,7 @@ def list_users(
     asyncio.run(_told(settings, work))
 
 
+app.add_typer(penalty.app, name="penalty")
 cache = typer.Typer(no_args_is_help=True, help="The auth cache of the running server.")
 app.add_typer(cache, name="cache")
 

@@ -78,15 +78,33 @@ class Forgive(msgspec.Struct, tag="forgive", frozen=True):
     keys: list[str]
 
 
-Request = Connect | Disconnect | Who | Failures | Failed | Forgive
+class Penalised(msgspec.Struct, tag="penalised", frozen=True):
+    """List the keys whose logins failed most in the last ``expire`` seconds."""
+
+    expire: float
+
+
+class Penalty(msgspec.Struct, array_like=True, frozen=True):
+    """A key, its failures, and the seconds since the last one."""
+
+    key: str
+    failures: int
+    since: float
+
+
+Request = Connect | Disconnect | Who | Failures | Failed | Forgive | Penalised
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``ok`` False: over the limit.  ``sessions`` answers Who, ``failures`` Failures."""
+    """``ok`` False: over the limit.
+
+    ``sessions`` answers Who, ``failures`` Failures, ``penalties`` Penalised.
+    """
 
     ok: bool = True
     sessions: list[AnvilSession] = []
     failures: int = 0
+    penalties: list[Penalty] = []
 
 
 class AnvilClient:
@@ -162,6 +180,18 @@ class AnvilClient:
     def forgive(self, keys: list[str]) -> None:
         """A login proved that these keys are no guesser's."""
         self._tell(Forgive(keys))
+
+    async def penalised(self, expire: float) -> list[Penalty]:
+        """Whose logins failed, the worst first.  Raises ConnectionError, TimeoutError."""
+        self.start()
+        await self._attempted.wait()
+        return (await self._ask(Penalised(expire))).penalties
+
+    async def pardon(self, keys: list[str]) -> None:
+        """`forgive`, and be sure of it.  Raises ConnectionError, TimeoutError."""
+        self.start()
+        await self._attempted.wait()
+        await self._ask(Forgive(keys))
 
     def _tell(self, request: Request) -> None:
         if self._writer is not None:

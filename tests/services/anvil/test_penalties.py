@@ -59,3 +59,14 @@ def test_it_is_never_more_than_the_limit(failures: list[tuple[str, bytes]]) -> N
         known.failed([key], checksum, 0.0, 60.0)
         assert len(known) <= 3
         assert known.failures([key], 0.0, 60.0) >= 1
+
+
+def test_the_worst_come_first() -> None:
+    known = Penalties()
+    for number in range(3):
+        known.failed(["user:bob", "ip:192.0.2.1"], b"%d" % number, 5.0, 60.0)
+    known.failed(["user:sue", "ip:192.0.2.1"], b"x", 10.0, 60.0)
+    listed = [(one.key, one.failures, one.since) for one in known.worst(10, 20.0, 60.0)]
+    assert listed == [("ip:192.0.2.1", 4, 10.0), ("user:bob", 3, 15.0), ("user:sue", 1, 10.0)]
+    assert [one.key for one in known.worst(1, 20.0, 60.0)] == ["ip:192.0.2.1"]
+    assert [one.key for one in known.worst(10, 66.0, 60.0)] == ["ip:192.0.2.1", "user:sue"]

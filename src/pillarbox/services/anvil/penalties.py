@@ -12,6 +12,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import Final
 
+from pillarbox.runtime.anvil_client import Penalty
+
 MAX_KEYS: Final = 20_000
 REMEMBERED: Final = 8
 
@@ -65,6 +67,15 @@ class Penalties:
                 known.recent.append(checksum)
         while len(self._keys) > self._limit:
             self._keys.popitem(last=False)
+
+    def worst(self, limit: int, now: float, expire: float) -> list[Penalty]:
+        """The keys with the most failures that are not older than ``expire``."""
+        found = [
+            Penalty(key, known.count, now - known.last)
+            for key, known in self._keys.items()
+            if known.last + expire > now
+        ]
+        return sorted(found, key=lambda one: (-one.failures, one.key))[:limit]
 
     def forgive(self, keys: Iterable[str]) -> None:
         """These keys have proven themselves."""

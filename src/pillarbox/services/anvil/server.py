@@ -19,6 +19,7 @@ from pillarbox.runtime.anvil_client import (
     Failed,
     Failures,
     Forgive,
+    Penalised,
     Request,
 )
 from pillarbox.runtime.connection import Connection
@@ -27,6 +28,8 @@ from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.anvil.counter import Counter
 from pillarbox.services.anvil.penalties import Penalties
 
+LISTED = 1000
+"""How many of the worst guessers are told."""
 MAX_REQUEST = 64 * 1024
 _OK = encode_frame(Answer())
 _LIMIT = encode_frame(Answer(ok=False))
@@ -70,6 +73,9 @@ class AnvilConnection(Connection):
         elif isinstance(request, Disconnect):
             self._counter.disconnect(self, request.session)
             self.send(_OK)
+        elif isinstance(request, Penalised):
+            worst = self._penalties.worst(LISTED, time.monotonic(), request.expire)
+            self.send(encode_frame(Answer(penalties=worst)))
         elif isinstance(request, Failures | Failed | Forgive):
             self._penalise(request)
         else:

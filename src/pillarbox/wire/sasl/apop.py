@@ -22,8 +22,6 @@ from pillarbox.wire.sasl.exchange import (
     text,
 )
 
-FAKE_SIZE = 16
-"""How long a made-up password is."""
 _MESSAGE = re.compile(rb"(<[^\0]{1,255}>)\0([^\0]+)\0(.{16})", re.DOTALL)
 
 
