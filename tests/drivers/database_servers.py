@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -42,6 +43,11 @@ def program(name: str, *folders: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
+
+
+def _with_parent() -> Sequence[str]:
+    """A prefix that has the kernel kill the server when the tests are killed."""
+    return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 class DatabaseServer:
@@ -104,7 +110,11 @@ class DatabaseServer:
         """Start it and wait until it serves."""
         with open(self.folder / "output", "ab") as output:
             self.process = subprocess.Popen(
-                self.command(), stdout=output, stderr=output, cwd=self.folder, **self._as
+                [*_with_parent(), *self.command()],
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                **self._as,
             )
         end = time.monotonic() + WAIT_SECONDS
         while not self.ready():
@@ -173,7 +183,7 @@ class Postgres(DatabaseServer):
     def stop(self) -> None:
         """An immediate shutdown, so that its children and shared memory go too."""
         if self.process is not None:
-            self.process.send_signal(3)
+            self.process.send_signal(signal.SIGQUIT)
             self.process.wait(30)
             self.process = None
 
