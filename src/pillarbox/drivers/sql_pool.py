@@ -93,14 +93,18 @@ class _Server:
         self.idle: list[tuple[Link, Scope]] = []
         self.free = asyncio.Semaphore(limit)
         self.rests_until = 0.0
-        self.error: SqlError | None = None
+        self._failure: tuple[str, str | None] = ("", None)
         self._pause = FIRST_PAUSE
 
     def failed(self, error: SqlError, now: float) -> None:
         """It could not be reached."""
-        self.error = error
+        self._failure = (str(error), error.code)
         self.rests_until = now + self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def error(self) -> SqlError:
+        """Why it rests; a new exception each time, since one that is kept grows when raised."""
+        return SqlError(*self._failure)
 
     def works(self) -> None:
         """It could."""
@@ -200,7 +204,7 @@ class SqlPool:
         failure: SqlError | None = None
         for server in servers:
             if server.rests_until > now():
-                failure = failure or server.error
+                failure = failure or server.error()
                 continue
             for _ in range(2):
                 try:
