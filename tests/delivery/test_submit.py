@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +220,14 @@ def test_a_program_that_hangs_is_killed(submit: Callable[..., Submitted], tmp_pa
     assert (done.kind, "longer than 0.2 s" in (done.error or "")) == ("temporary", True)
     pid = int((tmp_path / "pid").read_text())
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_child_in_the_background_is_not_waited_for(
+    submit: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    settings = program(tmp_path, f"cat > /dev/null; sleep 60 & echo $! > {tmp_path}/pid")
+    assert submit(settings, "a@x", ["b@x"], MESSAGE) == Submitted("sent")
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_no_program_and_no_way(submit: Callable[..., Submitted], tmp_path: Path) -> None:
