@@ -1,6 +1,6 @@
 """Servers behind a proxy for tests: a second Pillarbox, and one that plays a transcript.
 
-`Front` is a server with all protocols whose users are passed on as their fields say.  `Played`
+`Front` is a server whose users are passed on as their fields say.  `Played`
 listens on a free port and plays its script to every client: ``S:`` lines are sent (``|`` parts
 lines of one packet), ``C:`` lines are regular expressions that the client's next line must match,
 ``X`` closes at once; at the end of the script it waits for the client to close.
@@ -19,25 +19,48 @@ from typing import Any, BinaryIO
 from running import PASSWORD, free_port
 from test_pop3 import PopServer
 
+SUBMISSION = """
+[service.submission_login.inet_listener.submission]
+port = {port}
+[service.submission_login.inet_listener.submissions]
+port = 0
+"""
+RELAY = """
+submission_relay_host = "127.0.0.1"
+submission_relay_port = {port}
+submission_backend_capabilities = ["8BITMIME"]
+"""
+
 
 class Front(PopServer):
-    """A proxy: ``passed_on`` gives the passdb fields by user."""
+    """A proxy: ``passed_on`` gives the passdb fields by user, ``also`` further protocols."""
 
-    def __init__(self, folder: Path, *, passed_on: dict[str, str], **more: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        passed_on: dict[str, str],
+        also: tuple[str, ...] = (),
+        options: str = "",
+        blocks: str = "",
+        **more: Any,
+    ) -> None:
         self.sieve_port, self.submission_port = free_port(), free_port()
-        more["blocks"] = more.get("blocks", "") + (
-            f"\n[service.managesieve_login.inet_listener.sieve]\nport = {self.sieve_port}"
-            f"\n[service.submission_login.inet_listener.submission]\nport = {self.submission_port}"
-            "\n[service.submission_login.inet_listener.submissions]\nport = 0\n"
-        )
-        more["options"] = more.get("options", "") + (
-            f'\nsubmission_relay_host = "127.0.0.1"\nsubmission_relay_port = {dead_port()}\n'
-            'submission_backend_capabilities = ["8BITMIME"]\n'
-        )
-        super().__init__(folder, **more)
+        services = ["imap", "imap_login", "lmtp", "pop3", "pop3_login"]
+        if "sieve" in also:
+            services += ["managesieve", "managesieve_login"]
+            blocks += (
+                f"\n[service.managesieve_login.inet_listener.sieve]\nport = {self.sieve_port}\n"
+            )
+        if "submission" in also:
+            services += ["submission", "submission_login"]
+            blocks += SUBMISSION.format(port=self.submission_port)
+            options += RELAY.format(port=dead_port())
+        blocks += "".join(f"\n[service.{name}]\nprocess_limit = 1\n" for name in services)
+        super().__init__(folder, options=options, blocks=blocks, **more)
+        served = "".join(f', "{protocol}"' for protocol in also)
         text = self.config.read_text()
-        served = '"pop3", "sieve", "submission"]'
-        self.config.write_text(text.replace('"pop3"]', served))
+        self.config.write_text(text.replace('"lmtp", "pop3"]', f'"lmtp", "pop3"{served}]'))
         for user, fields in passed_on.items():
             self.pass_on(user, fields)
 

@@ -17,7 +17,8 @@ ALICE, BOB, CAROL = USERS
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("backend") / "server") as server:
+    options = 'login_trusted_networks = ["127.0.0.1/32"]\n'
+    with running(tmp_path_factory.mktemp("backend") / "server", options=options) as server:
         yield server
 
 
@@ -92,6 +93,25 @@ def test_a_big_message_and_two_hops_in_the_header(front: Front, backend: Running
         mail = client.fetch_body(number)
     assert mail.count(b"\r\nReceived: ") + mail.startswith(b"Received: ") == 2
     assert mail.endswith((line + b".dot\r\n") * 40_000 + b"\r\n")
+
+
+def test_the_other_server_learns_who_the_client_is(front: Front, backend: Running) -> None:
+    with Lmtp(front.lmtp_port, source="127.0.0.5") as client:
+        assert client.envelope(ALICE)[0].startswith("250")
+        assert client.data(message("from afar")).startswith("250")
+        port = client.sock.getsockname()[1]
+    [there] = backend.wait_events("smtp_server_transaction_finished", remote_port=port)
+    [here] = front.wait_events("smtp_server_transaction_finished", remote_port=port)
+    assert there["fields"]["remote_ip"] == "127.0.0.5"
+    assert there["fields"]["session"] == here["fields"]["session"]
+    with Lmtp(backend.lmtp_port) as client:
+        assert "XCLIENT ADDR PORT" in client.do("LHLO x")
+        assert client.do("XCLIENT ADDR=nonsense").startswith("501 5.5.4")
+        assert client.do("XCLIENT ADDR=192.0.2.1 TTL=1").startswith("220")
+        assert client.do("MAIL FROM:<>").startswith("503")
+    with Lmtp(front.lmtp_port) as client:
+        assert "XCLIENT" not in client.do("LHLO x")
+        assert client.do("XCLIENT ADDR=192.0.2.1").startswith("550 5.7.0")
 
 
 def test_connections_are_used_again_and_given_up_in_a_reset(front: Front) -> None:

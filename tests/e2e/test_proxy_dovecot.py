@@ -30,7 +30,11 @@ def behind() -> Iterator[DovecotServer]:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory, behind: DovecotServer) -> Iterator[Front]:
     server = Front(
-        tmp_path_factory.mktemp("front"), options="lmtp_proxy = true\n", users=(), passed_on={}
+        tmp_path_factory.mktemp("front"),
+        options="lmtp_proxy = true\n",
+        users=(),
+        passed_on={},
+        also=("sieve",),
     )
     for user, service in ((ALICE, "imap"), (BOB, "pop3"), (CAROL, "sieve")):
         server.pass_on(user, f"proxy host=127.0.0.1 port={behind.ports[service]}")

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.e2e
 ALICE, BOB, CAROL = USERS
 CLIENT = "127.0.0.5"
 MESSAGE = b"Subject: hello\r\n\r\nbye\r\n"
+ALSO = ("sieve", "submission")
 TRUST = 'login_trusted_networks = ["127.0.0.1/32"]\n'
 
 
@@ -51,7 +52,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory, relay: FakeRelay) -> Iterat
 
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory, behind: Behind) -> Iterator[Front]:
-    server = Front(tmp_path_factory.mktemp("front"), users=(), passed_on={})
+    server = Front(tmp_path_factory.mktemp("front"), users=(), passed_on={}, also=ALSO)
     server.pass_on(ALICE, f"proxy host=127.0.0.1 port={behind.submission_port}")
     server.pass_on(BOB, f"proxy host=127.0.0.1 port={behind.sieve_port}")
     try:

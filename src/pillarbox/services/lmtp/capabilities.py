@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pillarbox.wire.proxy.xclient import NAMES
 from pillarbox.wire.smtp.reply import Reply
 
 
-def lhlo_reply(hostname: str, max_size: int, starttls: bool) -> Reply:
-    """``max_size`` in bytes, 0 for no limit; ``starttls`` as it can be used just now."""
+def lhlo_reply(hostname: str, max_size: int, starttls: bool, trusted: bool = False) -> Reply:
+    """``max_size`` in bytes, 0 for no limit; ``starttls`` as it can be used just now.
+
+    ``trusted`` clients may say by XCLIENT whom they act for.
+    """
     lines = [
         hostname,
         "PIPELINING",
@@ -18,4 +22,6 @@ def lhlo_reply(hostname: str, max_size: int, starttls: bool) -> Reply:
     ]
     if starttls:
         lines.append("STARTTLS")
+    if trusted:
+        lines.append(" ".join(("XCLIENT", *NAMES)))
     return Reply(250, "", tuple(lines))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
+from typing import Final
+
 from pillarbox.events.event import Scope
+from pillarbox.runtime.login.origin import changes
 from pillarbox.runtime.peer import Peer
 from pillarbox.runtime.service import BoundListener
 from pillarbox.runtime.session_id import new_session_id
@@ -10,21 +14,26 @@ from pillarbox.runtime.smtp_server.connection import SmtpConnection
 from pillarbox.services.lmtp import commands
 from pillarbox.services.lmtp.backend import Backend
 from pillarbox.services.lmtp.transaction import Transaction
+from pillarbox.wire.proxy.dialogue import Origin
 from pillarbox.wire.smtp.command import Command, CommandLine
 from pillarbox.wire.smtp.reply import Reply, reply
 from pillarbox.wire.smtp.session import LMTP, BodyEnd, ServerSession
+
+MAX_PROXIES: Final = 5
+"""Proxies that a message may pass, if no proxy before us has counted already."""
 
 
 class LmtpClient(SmtpConnection[Transaction]):
     """See the module."""
 
-    __slots__ = ("_greeted", "backend", "peer")
+    __slots__ = ("_greeted", "backend", "peer", "proxy_ttl")
 
     def __init__(self, backend: Backend, listener: BoundListener | None = None) -> None:
         session = ServerSession(LMTP, backend.settings.lmtp_max_line_length)
         super().__init__(backend.ctx, "lmtp", session, new_session_id(), listener)
         self.backend = backend
         self.peer = Peer()
+        self.proxy_ttl = MAX_PROXIES
         self._greeted = False
 
     @property
@@ -41,6 +50,26 @@ class LmtpClient(SmtpConnection[Transaction]):
     def max_message_size(self) -> int:
         """Bytes of a message."""
         return self.backend.settings.mail_max_size
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the client may say whom it acts for."""
+        remote = self.scope.get("real_remote_ip") or self.scope.get("remote_ip")
+        networks = self.backend.settings.login_trusted_networks
+        if remote is None or not networks:
+            return False
+        address = ipaddress.ip_address(str(remote))
+        return any(address in ipaddress.ip_network(text, strict=False) for text in networks)
+
+    def take_origin(self, origin: Origin) -> None:
+        """A trusted client says whom it acts for: the session goes by that from now on."""
+        self.scope.set(**changes(origin, self.scope))
+        self.peer = self.peer._replace(
+            remote_ip=origin.remote_ip or self.peer.remote_ip,
+            remote_port=origin.remote_port or self.peer.remote_port,
+        )
+        if origin.ttl is not None:
+            self.proxy_ttl = min(origin.ttl, self.proxy_ttl)
 
     def make_scope(self, peer: Peer) -> Scope:
         """The scope of the connection."""

@@ -20,8 +20,18 @@ from pillarbox.services.lmtp.proxy import pass_on
 from pillarbox.services.lmtp.recipient import look_up, passdb_fields
 from pillarbox.services.lmtp.submit import check, submit
 from pillarbox.services.lmtp.transaction import Recipient, Transaction
-from pillarbox.wire.smtp.command import Bdat, Command, CommandLine, Data, Hello, Mail, Rcpt
-from pillarbox.wire.smtp.reply import Refused, Reply
+from pillarbox.wire.proxy import xclient
+from pillarbox.wire.smtp.command import (
+    Bdat,
+    Command,
+    CommandLine,
+    Data,
+    Hello,
+    Mail,
+    Rcpt,
+    Simple,
+)
+from pillarbox.wire.smtp.reply import Refused, Reply, reply
 from pillarbox.wire.smtp.session import BodyEnd, State
 
 if TYPE_CHECKING:
@@ -43,6 +53,8 @@ def obey(
             return _bdat(client, parsed, scope)
         case Hello():
             return _lhlo(client, parsed)
+        case Simple() if line.name == "XCLIENT":
+            return _xclient(client, parsed)
         case _:
             return _SIMPLE[line.name](client)
 
@@ -65,7 +77,22 @@ def _lhlo(client: LmtpClient, parsed: Hello) -> Reply:
     client.hello = parsed.domain
     client.session.enter(State.READY)
     starttls = _can_start_tls(client)
-    return lhlo_reply(client.backend.hostname, client.backend.settings.mail_max_size, starttls)
+    limit = client.backend.settings.mail_max_size
+    return lhlo_reply(client.backend.hostname, limit, starttls, client.trusted)
+
+
+def _xclient(client: LmtpClient, parsed: Simple) -> Reply:
+    """Whom a trusted proxy acts for; the session begins anew (Postfix XCLIENT_README)."""
+    if not client.trusted:
+        return own.NOT_TRUSTED
+    try:
+        origin = xclient.parse(parsed.argument.encode().split())
+    except xclient.BadXclient as error:
+        return reply(501, "5.5.4", str(error))
+    _reset(client)
+    client.take_origin(origin)
+    client.session.enter(State.GREETED)
+    return reply(220, "", f"{client.backend.hostname} {client.backend.greeting}")
 
 
 def _can_start_tls(client: LmtpClient) -> bool:
@@ -124,13 +151,11 @@ def _rcpt(client: LmtpClient, parsed: Rcpt, scope: Scope | None) -> Reply | None
 async def _looked_up(
     client: LmtpClient, transaction: Transaction, recipient: Recipient, command: Rcpt
 ) -> Reply:
-    peer = client.peer
     answer: Reply | None = None
     try:
         if client.backend.settings.lmtp_proxy:
             fields = await passdb_fields(client.backend, recipient)
-            local = (peer.local_ip, peer.local_port)
-            answer = await pass_on(client.backend, transaction, recipient, command, fields, local)
+            answer = await pass_on(client, transaction, recipient, command, fields)
         if answer is None:
             await look_up(client.backend, recipient)
     except Refused as refused:

@@ -5,6 +5,9 @@ server.  RCPT goes there at once and its reply is the client's, so an unknown us
 it should be; the message goes to all legs and to the mailboxes here side by side, and each
 recipient gets the reply of the server that took or refused the message for it.
 
+A server that offers XCLIENT is told of our client in each transaction, and how many more proxies
+the message may pass.
+
 A server that cannot be reached or does not answer is a temporary failure of its recipients only.
 """
 
@@ -14,20 +17,24 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pillarbox.runtime.login.proxy.place import BadTarget, Place, is_proxied, place_of
-from pillarbox.runtime.smtp_client.errors import SmtpError
+from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
 from pillarbox.runtime.smtp_client.pool import Lent
 from pillarbox.runtime.smtp_client.session import SmtpSession, slices
 from pillarbox.runtime.smtp_client.target import Target
 from pillarbox.services.lmtp import replies
-from pillarbox.services.lmtp.backend import Backend
 from pillarbox.services.lmtp.transaction import Recipient, Transaction
+from pillarbox.wire.proxy.dialogue import Origin
+from pillarbox.wire.proxy.xclient import parameters
 from pillarbox.wire.smtp.address import Address
 from pillarbox.wire.smtp.command import Rcpt
 from pillarbox.wire.smtp.parameters import MailParameters, RcptParameters
 from pillarbox.wire.smtp.reply import Refused, Reply
+
+if TYPE_CHECKING:
+    from pillarbox.services.lmtp.client import LmtpClient
 
 PORT: Final = 24
 SMTP_PORT: Final = 25
@@ -36,10 +43,11 @@ SMTP_PORT: Final = 25
 class Leg:
     """One server's part in a transaction.  ``recipients`` are in the order of their RCPTs there."""
 
-    def __init__(self, backend: Backend, transaction: Transaction, target: Target) -> None:
+    def __init__(self, client: LmtpClient, transaction: Transaction, target: Target) -> None:
         self.target = target
         self.recipients: list[Recipient] = []
-        self._backend = backend
+        self._client = client
+        self._backend = client.backend
         self._transaction = transaction
         self._stack = AsyncExitStack()
         self._beginning = asyncio.Lock()
@@ -96,6 +104,7 @@ class Leg:
                 pool.session(self._transaction.scope, self.target)
             )
             try:
+                await self._introduce(lent.session)
                 reply = await lent.session.mail(self._transaction.sender, self._parameters(lent))
             except SmtpError:
                 if lent.kept:  # closed by the server while nobody needed it
@@ -105,6 +114,28 @@ class Leg:
         self._lent = lent
         self._refused = None if reply.code < 400 else reply
         return lent.session
+
+    async def _introduce(self, session: SmtpSession) -> None:
+        """Say whom we act for, to a server that wants to know."""
+        words = parameters(self._origin(), session.capabilities.xclient)
+        if not words:
+            return
+        answer = await session.command("XCLIENT", *(word.decode() for word in words))
+        if answer.code == 220:
+            await session.hello(self._backend.hostname)
+        elif answer.code >= 300:
+            raise SmtpRefused(f"{self.target.destination} refuses XCLIENT", answer)
+
+    def _origin(self) -> Origin:
+        peer, client = self._client.peer, self._client
+        return Origin(
+            peer.remote_ip,
+            peer.remote_port,
+            peer.local_ip,
+            peer.local_port,
+            client.session_id,
+            client.proxy_ttl - 1,
+        )
 
     def _parameters(self, lent: Lent) -> MailParameters:
         """Those of the client's MAIL that the server knows."""
@@ -129,27 +160,29 @@ class Leg:
 
 
 async def pass_on(
-    backend: Backend,
+    client: LmtpClient,
     transaction: Transaction,
     recipient: Recipient,
     command: Rcpt,
     fields: Mapping[str, str],
-    local: tuple[str | None, int | None],
 ) -> Reply | None:
     """The reply of the server that these fields name; None if the recipient is served here.
 
-    ``local`` is our end of the client's connection.  Raises Refused.
+    Raises Refused.
     """
     if not is_proxied(fields):
         return None
+    backend = client.backend
     plain = fields.get("protocol") == "smtp"
     port = SMTP_PORT if plain else PORT
     try:
         place = place_of(fields, port, port, backend.settings.login_proxy_timeout)
-        if _is_self(backend, place, local):
+        if _is_self(client, place):
             if "proxy_maybe" in fields:
                 return None
             raise BadTarget(f"proxying loops: {place.host}:{place.port} is this server")
+        if client.proxy_ttl <= 1:
+            raise BadTarget("proxying loops: the message has passed too many proxies")
     except BadTarget as error:
         backend.ctx.log.error(recipient.scope, f"Proxying failed: {error}")
         raise Refused(replies.temporary(recipient.address)) from error
@@ -162,14 +195,15 @@ async def pass_on(
     )
     leg = transaction.legs.get(target)
     if leg is None:
-        leg = transaction.legs[target] = Leg(backend, transaction, target)
+        leg = transaction.legs[target] = Leg(client, transaction, target)
     recipient.leg = leg
     return await leg.rcpt(recipient, _address(recipient, fields.get("destuser")), command)
 
 
-def _is_self(backend: Backend, place: Place, local: tuple[str | None, int | None]) -> bool:
-    own = (local[0], *backend.settings.auth_proxy_self)
-    return place.port == local[1] and (place.ip or place.host) in own
+def _is_self(client: LmtpClient, place: Place) -> bool:
+    peer = client.peer
+    own = (peer.local_ip, *client.backend.settings.auth_proxy_self)
+    return place.port == peer.local_port and (place.ip or place.host) in own
 
 
 def _address(recipient: Recipient, destuser: str | None) -> Address:

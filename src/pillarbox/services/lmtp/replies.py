@@ -8,6 +8,7 @@ from pillarbox.wire.smtp.address import Address
 from pillarbox.wire.smtp.reply import Reply, reply
 
 HELP: Final = reply(214, "2.0.0", "See RFC 2033")
+NOT_TRUSTED: Final = reply(550, "5.7.0", "You are not from a trusted network")
 VRFY: Final = reply(252, "2.3.3", "Try RCPT instead")
 
 MOST_TEXT: Final = 400  # of a reply line, which may have 512 octets (RFC 5321 section 4.5.3.1.5)

@@ -33,8 +33,7 @@ class State(Enum):
 
 
 _ALWAYS: Final = frozenset({"NOOP", "RSET", "QUIT", "HELP", "VRFY"})
-_BETWEEN: Final = _ALWAYS | {"STARTTLS"}
-_SUBMITTING: Final = _BETWEEN | {"XCLIENT"}
+_BETWEEN: Final = _ALWAYS | {"STARTTLS", "XCLIENT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,8 @@ SUBMISSION: Final = Dialect(
     "smtp",
     frozenset({"EHLO", "HELO"}),
     {
-        State.GREETED: _SUBMITTING | {"EHLO", "HELO"},
-        State.READY: _SUBMITTING | {"EHLO", "HELO", "MAIL", "AUTH"},
+        State.GREETED: _BETWEEN | {"EHLO", "HELO"},
+        State.READY: _BETWEEN | {"EHLO", "HELO", "MAIL", "AUTH"},
         State.SENDER: _ALWAYS | {"EHLO", "HELO", "RCPT"},
         State.RECIPIENTS: _ALWAYS | {"EHLO", "HELO", "RCPT", "DATA", "BDAT"},
         State.CHUNKS: _ALWAYS | {"EHLO", "HELO", "BDAT"},
