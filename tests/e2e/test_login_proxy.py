@@ -13,13 +13,14 @@ from certificates import Authority
 from declared import COUNT, PORT, POSITIVE, SESSION, TEXT, check
 from proxying import Front, Played, dead_port
 from raw import Imap, message
-from running import PASSWORD, USERS, Running, wait_for
+from running import PASSWORD, USERS, Running, free_port, wait_for
 from test_pop3 import PopServer
 
 pytestmark = pytest.mark.e2e
 
 ALICE, BOB, CAROL = USERS
 CLIENT = "127.0.0.5"
+HEADER, HEADERS = free_port(), free_port()
 GREETING = "S: * OK [CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID AUTH=PLAIN] hi"
 POP_LOGIN = """
 S: +OK hi
@@ -46,6 +47,11 @@ def backend(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> I
         options=(
             f'ssl_server_cert_file = "{authority.folder}/mail.example.com.pem"\n'
             'login_trusted_networks = ["127.0.0.1/32"]\n'
+            'haproxy_trusted_networks = ["127.0.0.1/32"]\n'
+        ),
+        blocks="".join(
+            f"[service.imap_login.inet_listener.{name}]\nport = {port}\nhaproxy = true\n{more}"
+            for name, port, more in (("header", HEADER, ""), ("headers", HEADERS, "ssl = true\n"))
         ),
     )
     try:
@@ -91,6 +97,13 @@ def front(
             ),
             "source@example.com": f"{to_imap} destuser={CAROL} source_ip=127.0.0.9",
             "silent@example.com": f"{to_imap} destuser={CAROL} proxy_not_trusted",
+            "header@example.com": (
+                f"{here} port={HEADER} destuser={CAROL} proxy_haproxy proxy_not_trusted"
+            ),
+            "headers@example.com": (
+                f"{here} host=mail.example.com port={HEADERS} destuser={CAROL} ssl=yes "
+                "proxy_haproxy proxy_not_trusted"
+            ),
             "dead@example.com": f"{here} port={dead_port()}",
             "nowhere@example.com": "proxy",
         },
@@ -187,6 +200,16 @@ def test_ways_to_the_destination(front: Front, backend: PopServer, user: str) ->
     elif user != "source":
         commands = backend.wait_events("imap_command_finished", session=session)
         assert commands[0]["fields"]["remote_ip"] == CLIENT
+
+
+@pytest.mark.parametrize("user", ["header@example.com", "headers@example.com"])
+def test_a_header_tells_of_the_client(front: Front, backend: PopServer, user: str) -> None:
+    with Imap(front.imap_port, source=CLIENT) as client:
+        client.login(user).ok("SELECT INBOX")
+        port = client.sock.getsockname()[1]
+    commands = backend.wait_events("imap_command_finished", remote_port=port)
+    assert commands[0]["fields"]["remote_ip"] == CLIENT
+    assert commands[0]["fields"]["local_port"] == front.imap_port
 
 
 def test_pop3_over_starttls(front: Front) -> None:
