@@ -206,6 +206,9 @@ class LoginConnection(Connection):
         self.mechanism = self.abort_reason = None
         self.session = new_session_id()
         self.scope.set(session=self.session, user=None)
+        if self.ctx.shutdown.is_set():
+            self.shutting_down()
+            return
         self.expire_in(self.server.settings.login_timeout)
         self.put_back(data)
         self.go_on()
