@@ -128,3 +128,15 @@ def test_the_file_is_for_the_server_alone(config: Path) -> None:
     done = subprocess.run(command, input="x\n", text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert config.with_name("users").stat().st_mode & 0o777 == 0o600
+
+
+def test_weak_schemes_only_where_they_are_allowed(pillarbox, config: Path) -> None:
+    command = ("user", "add", "bob@example.com", "--scheme", "DIGEST-MD5")
+    refused = pillarbox(*command, stdin="secret\n")
+    assert refused.status == 64
+    assert "auth_allow_weak_schemes" in refused.err
+    config.write_text("auth_allow_weak_schemes = true\n" + config.read_text())
+    assert pillarbox(*command, stdin="secret\n").status == 0
+    stored = config.with_name("users").read_text().strip().split(":")[1]
+    assert verify(stored, "secret", user="bob@example.com")
+    assert not verify(stored, "secret", user="sue@example.com")

@@ -96,6 +96,12 @@ def is_slow(stored: str, default_scheme: str = "PLAIN") -> bool:
     return SCHEMES[split(stored, default_scheme).scheme].slow
 
 
+def is_weak(scheme: str) -> bool:
+    """Whether a scheme is only read where that is allowed; False for one that is unknown."""
+    known = SCHEMES.get(scheme.upper().strip("{}").partition(".")[0])
+    return known is not None and known.weak
+
+
 def needs_rehash(stored: str, default_scheme: str, wanted: str) -> bool:
     """Whether a password is stored otherwise than a new one would be.  Raises SchemeError."""
     parts = split(stored, default_scheme)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from pillarbox.auth.schemes import split
+from pillarbox.auth.schemes import is_weak, split
 from pillarbox.auth.usernames import normalise
 from pillarbox.cli.failure import DATA, NO_USER, TEMPORARY, USAGE, CommandFailed
 from pillarbox.cli.options import ConfigOption, OverrideOption, settings_of
@@ -61,7 +61,7 @@ def add(
     name = login_name(settings, user)
     fields = {"home": home, "uid": uid, "gid": gid, "quota_storage_size": _quota(quota)}
     given = {k: v for k, v in fields.items() if v is not None}
-    stored = _stored(settings, scheme, hash_)
+    stored = _stored(settings, name, scheme, hash_)
 
     async def work() -> None:
         async with user_database(settings, create=True) as users:
@@ -127,7 +127,7 @@ def passwd(
             await _record(users, name)
 
     _run(name, exists())
-    stored = _stored(settings, scheme, hash_)
+    stored = _stored(settings, name, scheme, hash_)
 
     async def work() -> None:
         async with user_database(settings) as users:
@@ -162,10 +162,14 @@ def login_name(settings: Settings, user: str) -> str:
     return name
 
 
-def _stored(settings: Settings, scheme: str | None, hash_: str | None) -> str:
+def _stored(settings: Settings, user: str, scheme: str | None, hash_: str | None) -> str:
     """The password to store: given as a hash, or asked for and hashed."""
     if hash_ is None:
-        return hashed(scheme or settings.auth_password_scheme, new_password())
+        wanted = scheme or settings.auth_password_scheme
+        if is_weak(wanted) and not settings.auth_allow_weak_schemes:
+            text = f"{wanted} is weak: nobody can log in with it without auth_allow_weak_schemes"
+            raise CommandFailed(text, USAGE)
+        return hashed(wanted, new_password(), user)
     if not re.fullmatch(r"\{[A-Za-z0-9.\-]+\}.+", hash_):
         raise CommandFailed("--hash begins with its scheme, as in {SHA512-CRYPT}$6$...", USAGE)
     return hash_

@@ -27,7 +27,7 @@ from pillarbox.wire.auth.client import (
     ok,
     server_hello,
 )
-from pillarbox.wire.auth.params import AuthParams, from_wire
+from pillarbox.wire.auth.params import AuthParams, from_wire, join_bindings, split_bindings
 from pillarbox.wire.auth.tabs import ProtocolError, pairs
 
 GREETING = (
@@ -211,3 +211,28 @@ def test_server_side_refuses(stream: bytes) -> None:
 def test_client_side_refuses(stream: bytes) -> None:
     with pytest.raises(ProtocolError):
         ClientSide().feed(stream)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9-]*", fullmatch=True), st.binary(min_size=1), max_size=3
+    )
+)
+def test_channel_bindings_go_round(bindings: dict[str, bytes]) -> None:
+    params = AuthParams(service="imap", channel_binding=join_bindings(bindings))
+    line = auth(1, "SCRAM-SHA-1-PLUS", params, None)
+    server = ServerSide()
+    [_, message] = server.feed(client_hello(1) + line)
+    assert isinstance(message, Auth)
+    assert message.params == params
+    assert split_bindings(message.params.channel_binding or "") == bindings
+
+
+@pytest.mark.parametrize("text", ["", ",", "x", "x:", ":AAAA", "x:!", "x:A", "x:AAAA,,y:="])
+def test_broken_channel_bindings_are_none(text: str) -> None:
+    assert split_bindings(text) in ({}, {"x": b"\0\0\0"})
+
+
+def test_no_binding_is_not_an_empty_one() -> None:
+    assert from_wire(pairs(["service=imap"])).channel_binding is None
+    assert from_wire(pairs(["service=imap", "channel-binding="])).channel_binding == ""
