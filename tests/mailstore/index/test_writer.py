@@ -182,6 +182,32 @@ def test_long_logs_are_rotated_by_themselves(open_index: Open, folder: Path) -> 
     assert open_index().state.uids.tolist() == list(range(1, 121))
 
 
+def test_a_rotation_while_somebody_catches_up_hides_nothing(
+    open_index: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right after a reader's look at the tail word, others write and rotate the log."""
+
+    async def main() -> None:
+        reader, writer = open_index(), Writer(open_index())
+        await writer.commit(one)
+        looks = [reader.log.word]
+        await writer.commit(one)
+        await writer.checkpoint()
+        now = LogFile.word.fget
+        assert now is not None
+        with monkeypatch.context() as patch:
+            look = property(lambda log: looks.pop() if looks else now(log))
+            patch.setattr(LogFile, "word", look)
+            reader.refresh()
+        assert reader.state.count == 1
+        reader.refresh()
+        assert (reader.state.count, reader.state.uidnext) == (2, 3)
+        assert await Writer(reader).commit(one) == 3
+        await writer.close()
+
+    asyncio.run(main())
+
+
 def test_checkpoints_asked_for_at_the_same_time(open_index: Open, folder: Path) -> None:
     """Each comes to its end, whoever is overtaken, and a caller may go away meanwhile."""
 

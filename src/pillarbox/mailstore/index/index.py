@@ -22,7 +22,13 @@ from pillarbox.events.catalogue.mail_index import mail_index_recreated
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.errors import MailboxDeleted, Temporary
 from pillarbox.mailstore.index import lock, opening
-from pillarbox.mailstore.index.log import DATA_START, OFFSET_MASK, LogDamaged, LogFile
+from pillarbox.mailstore.index.log import (
+    DATA_START,
+    OFFSET_MASK,
+    ROTATED,
+    LogDamaged,
+    LogFile,
+)
 from pillarbox.mailstore.index.opening import LOG, Damaged, Opened
 from pillarbox.mailstore.index.recover import Rescue, recover, write
 from pillarbox.mailstore.index.snapshot import Place
@@ -213,7 +219,8 @@ class MailboxIndex:
                 self.offset, self.prev = end, transaction.crc
             changed = True
         self._word = word
-        if self.log.rotated:
+        # The mark that was read together with the tail: what came between is not in `state` yet.
+        if word & ROTATED:
             changed = self._follow() or changed
         return changed
 
