@@ -132,7 +132,9 @@ class Running:
                 start_new_session=True,
             )
         wait_for(
-            lambda: self._greets(self.imap_port) and self._greets(self.lmtp_port), self.explain
+            lambda: self._greets(self.imap_port) and self._greets(self.lmtp_port),
+            self.explain,
+            timeout=100,
         )
         return self
 
