@@ -1,0 +1,8 @@
+"""A worker in this process, clients on socket pairs, and a relay in a thread."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "e2e"))
