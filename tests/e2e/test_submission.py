@@ -133,6 +133,20 @@ def test_pipelining(server: Submitting, relay: FakeRelay) -> None:
     assert relay.mails[0].recipients == [BOB, CAROL]
 
 
+def test_byte_by_byte_over_the_login(server: Submitting, relay: FakeRelay) -> None:
+    user, password = (base64.b64encode(text.encode()).decode() for text in (ALICE, PASSWORD))
+    stream = (
+        f"NOOP\r\nHELO me\r\nRSET\r\nAUTH LOGIN\r\n{user}\r\n{password}\r\n"
+        f"MAIL FROM:<{ALICE}>\r\nRCPT TO:<{BOB}>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n"
+    ).encode()
+    with server.raw() as say:
+        for byte in stream:
+            say(bytes([byte]), 0)
+        codes = [line[:3] for line in say(b"", 11).split("\n")]
+    assert codes == ["250", "250", "250", "334", "334", "235", "250", "250", "354", "250", "221"]
+    assert len(relay.mails) == 1
+
+
 def test_nothing_goes_without_a_login(server: Submitting, relay: FakeRelay) -> None:
     bad = "AUTH PLAIN " + base64.b64encode(f"\0{ALICE}\0wrong".encode()).decode()
     answers = server.talk(
