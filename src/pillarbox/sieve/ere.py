@@ -22,6 +22,8 @@ from typing import Final
 MAX_REPEAT: Final = 255
 _RE_IS_FASTER: Final = 10  # than a step of the machine, at least
 _HUGE: Final = 10**12
+_MOST_STARTS: Final = 16
+_LONGEST_START: Final = 8  # characters
 
 _CLASSES: Final = {
     "alnum": "A-Za-z0-9", "alpha": "A-Za-z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f",
@@ -88,8 +90,8 @@ class Expression:
     """A compiled expression.
 
     ``risk`` is the degree of the polynomial that bounds ``re``'s work, and the factor before it
-    that single choices make; None if no polynomial bounds it.  ``first`` finds characters that a
-    match may begin with; None where it may be empty.
+    that single choices make; None if no polynomial bounds it.  ``first`` finds where a match may
+    begin, by its first characters; None where that can be anywhere.
     """
 
     tree: Tree
@@ -325,29 +327,50 @@ def _branches(tree: Tree) -> bool:
             return True
 
 
-def _first(tree: Tree) -> tuple[frozenset[str], bool]:
-    """The characters that a match may begin with, and whether it may be empty."""
+_Starts = frozenset[tuple[str, ...]]
+_ANY_START: Final[_Starts] = frozenset(((),))
+
+
+def _starts(tree: Tree) -> tuple[_Starts, bool]:
+    """What every match begins with, one of these; and whether that is all of the match."""
     match tree:
         case Char(source):
-            return frozenset((source,)), False
+            return frozenset(((source,),)), True
         case Anchor():
-            return frozenset(), True
+            return _ANY_START, True
         case Group(_, body):
-            return _first(body)
-        case Repeat(body, least, _):
-            firsts, empty = _first(body)
-            return firsts, empty or not least
+            return _starts(body)
+        case Repeat(body, least, most):
+            if not least:
+                return _ANY_START, False
+            starts, whole = _starts(body)
+            return starts, whole and most == 1
         case Alternatives(items):
-            every = [_first(item) for item in items]
-            return frozenset().union(*(found for found, _ in every)), any(e for _, e in every)
+            every = [_starts(item) for item in items]
+            found = frozenset().union(*(starts for starts, _ in every))
+            if len(found) > _MOST_STARTS:
+                return _ANY_START, False
+            return found, all(whole for _, whole in every)
         case Concat(items):
-            found: frozenset[str] = frozenset()
+            before = _ANY_START
             for item in items:
-                firsts, empty = _first(item)
-                found |= firsts
-                if not empty:
-                    return found, False
-            return found, True
+                starts, whole = _starts(item)
+                together = frozenset(
+                    (one + two)[:_LONGEST_START] for one in before for two in starts
+                )
+                if len(together) > _MOST_STARTS:
+                    return before, False
+                before = together
+                if not whole or any(len(one) >= _LONGEST_START for one in before):
+                    return before, False
+            return before, True
+
+
+def _first(tree: Tree, flags: int) -> re.Pattern[str] | None:
+    starts, _ = _starts(tree)
+    if () in starts:
+        return None
+    return re.compile("|".join(sorted("".join(one) for one in starts)), flags)
 
 
 @lru_cache(maxsize=512)
@@ -363,8 +386,7 @@ def compile_expression(text: str, ignore_case: bool, ascii_only: bool, most: int
             raise RegexError("the expression is too large")
         flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0) | (re.ASCII if ascii_only else 0)
         pattern = re.compile(_source(tree), flags)
-        firsts, empty = _first(tree)
-        first = None if empty else re.compile("|".join(sorted(firsts)), flags)
+        first = _first(tree, flags)
     except (re.error, RecursionError, OverflowError) as error:
         raise RegexError(str(error)) from None
     return Expression(tree, reader.groups, pattern, _risk(tree), size, first)

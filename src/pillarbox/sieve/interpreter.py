@@ -423,8 +423,12 @@ class Run:
             self._next_check = result.steps + _CHECK_EVERY
             if self.limits.steps and result.steps > self.limits.steps:
                 raise SieveLimitError("execution exceeded the limit of steps")
-            if self.budget is not None and not self.budget():
-                raise SieveLimitError("execution exceeded the CPU time limit")
+            self.look_at_budget()
+
+    def look_at_budget(self) -> None:
+        """Before work that may take long; SieveLimitError if there is no time left."""
+        if self.budget is not None and not self.budget():
+            raise SieveLimitError("execution exceeded the CPU time limit")
 
     def warn(self, message: str, node: Node | None = None) -> None:
         """Tell the owner of the script something, and go on."""

@@ -49,8 +49,15 @@ class Case:
     address: str
     hostname: str
     keep: FileInto
-    now: datetime
     refusable: bool = True
+    _now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The time when it was first asked for, in the local zone."""
+        if self._now is None:
+            self._now = datetime.now().astimezone()
+        return self._now
 
     @property
     def fingerprint(self) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -105,13 +104,12 @@ def delivery_case(
             recipient,
             _text(scope, "mail_param_auth"),
             envelope.original,
-            _parameters(scope),
+            _Parameters(scope),
         ),
         environment=around.environment(user.name, address, keep.mailbox, items),
         address=address,
         hostname=around.hostname,
         keep=keep,
-        now=datetime.now().astimezone(),
     )
 
 
@@ -135,9 +133,23 @@ def _remote(trace: Trace | None) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _parameters(scope: Scope) -> dict[str, str]:
-    found = {name: _text(scope, field) for name, field in _PARAMETERS.items()}
-    return {name: value for name, value in found.items() if value is not None}
+class _Parameters(Mapping[str, str]):
+    """ESMTP parameters, looked for when a script asks for them."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __getitem__(self, name: str) -> str:
+        value = _text(self._scope, _PARAMETERS[name])
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, field in _PARAMETERS.items() if self._scope.get(field) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _text(scope: Scope, field: str) -> str | None:

@@ -26,7 +26,7 @@ from pillarbox.sieve.script import Script
 QUICK: Final = 0.02
 SMALL: Final = 512 * 1024
 THREADS: Final = 2
-_QUICK_REGEX: Final = 200_000  # steps
+_QUICK_REGEX: Final = 400_000  # steps
 
 Answer = Callable[[Question], Awaitable[Any]]
 

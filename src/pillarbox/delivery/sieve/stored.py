@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -135,7 +134,6 @@ class StoredFilter:
             address=address,
             hostname=around.hostname,
             keep=FileInto(name),
-            now=datetime.now().astimezone(),
             refusable=False,
         )
 

@@ -35,6 +35,7 @@ def _prepare(matching: Matching, key: str) -> ere.Expression:
 
 def _search(run: Run, matching: Matching, value: str, keys: Sequence[Any]) -> int:
     effort = run.limits.regex_effort
+    run.look_at_budget()
     for index, expression in enumerate(keys):
         if expression.safe_for(len(value), effort):
             run.spend(len(value) >> 6)
