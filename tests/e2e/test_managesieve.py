@@ -355,64 +355,65 @@ def test_through_a_proxy(tmp_path: Path) -> None:
             assert client.do("XCLIENT ADDR=192.0.2.9").state == "NO"
 
 
-def test_quota(tmp_path: Path) -> None:
-    options = 'sieve_quota_script_count = 2\nsieve_quota_storage_size = "200 B"\n'
-    with running(tmp_path / "server", make=SieveServer, options=options) as server:
-        assert isinstance(server, SieveServer)
-        with server.sieve() as client:
-            assert client.put("a", b"keep; # " + b"x" * 100).state == "OK"
-            answer = client.put("b", b"keep; # " + b"x" * 100)
-            assert (answer.state, answer.code) == ("NO", "QUOTA")
-            answer = client.do('HAVESPACE "b" 100')
-            assert (answer.state, answer.code) == ("NO", "QUOTA")
-            client.ok('HAVESPACE "a" 200')
-            assert client.put("b", b"keep;").state == "OK"
-            answer = client.put("c", b"keep;")
-            assert (answer.state, answer.code) == ("NO", "QUOTA/MAXSCRIPTS")
-            answer = client.do('HAVESPACE "c" 1')
-            assert (answer.state, answer.code) == ("NO", "QUOTA/MAXSCRIPTS")
-            assert client.scripts() == {"a": False, "b": False}
+def test_quota(shared: SieveServer) -> None:
+    user = "small@example.com"
+    quota = "userdb_sieve_quota_script_count=2 userdb_sieve_quota_storage_size=200"
+    ids = f"{os.getuid()}:{os.getgid()}"
+    with (shared.folder / "users").open("a") as users:
+        users.write(f"{user}:{{PLAIN}}{PASSWORD}:{ids}::{shared.home(user)}:: {quota}\n")
+    with shared.sieve(user) as client:
+        assert client.put("a", b"keep; # " + b"x" * 100).state == "OK"
+        answer = client.put("b", b"keep; # " + b"x" * 100)
+        assert (answer.state, answer.code) == ("NO", "QUOTA")
+        answer = client.do('HAVESPACE "b" 100')
+        assert (answer.state, answer.code) == ("NO", "QUOTA")
+        client.ok('HAVESPACE "a" 200')
+        assert client.put("b", b"keep;").state == "OK"
+        answer = client.put("c", b"keep;")
+        assert (answer.state, answer.code) == ("NO", "QUOTA/MAXSCRIPTS")
+        answer = client.do('HAVESPACE "c" 1')
+        assert (answer.state, answer.code) == ("NO", "QUOTA/MAXSCRIPTS")
+        assert client.scripts() == {"a": False, "b": False}
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     acknowledged: dict[str, bytes] = {}
+    enough = threading.Event()
     with running(tmp_path / "server", make=SieveServer) as server:
         assert isinstance(server, SieveServer)
-        for round_ in range(2):
-            enough = threading.Event()
 
-            def upload(number: int, first: int = round_, enough: threading.Event = enough) -> None:
-                try:
-                    with server.sieve() as client:
-                        for n in range(100_000):
-                            name = f"s{number}"
-                            source = b"keep; # %d %d %d" % (first, number, n)
-                            if client.put(name, source).state == "OK":
-                                acknowledged[name] = source
-                            if n == 10:
-                                enough.set()
-                            client.ok(f'SETACTIVE "{name}"')
-                except (EOFError, OSError):
-                    return
+        def upload(number: int) -> None:
+            name = f"s{number}"
+            try:
+                with server.sieve() as client:
+                    for n in range(100_000):
+                        source = b"keep; # %d %d" % (number, n)
+                        if client.put(name, source).state == "OK":
+                            acknowledged[name] = source
+                        if n == 10:
+                            enough.set()
+                        client.ok(f'SETACTIVE "{name}"')
+            except (EOFError, OSError):
+                return
 
-            threads = [threading.Thread(target=upload, args=(n,)) for n in range(3)]
-            for thread in threads:
-                thread.start()
-            assert enough.wait(60)
-            server.kill()
-            for thread in threads:
-                thread.join(60)
-            server.start()
-            with server.sieve() as client:
-                listed = client.scripts()
-                assert sum(listed.values()) == 1
-                assert set(acknowledged) <= set(listed)
-                for name, source in acknowledged.items():
-                    found = client.get(name)
-                    # One more may have been stored without its OK having been heard.
-                    at, least = (int(text.split()[-1]) for text in (found, source))
-                    assert found.rpartition(b" ")[0] == source.rpartition(b" ")[0]
-                    assert at in (least, least + 1)
+        threads = [threading.Thread(target=upload, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        assert enough.wait(60)
+        server.kill()
+        for thread in threads:
+            thread.join(60)
+        server.start()
+        with server.sieve() as client:
+            listed = client.scripts()
+            assert sum(listed.values()) == 1
+            assert set(acknowledged) <= set(listed)
+            for name, source in acknowledged.items():
+                found = client.get(name)
+                # One more may have been stored without its OK having been heard.
+                at, least = (int(text.split()[-1]) for text in (found, source))
+                assert found.rpartition(b" ")[0] == source.rpartition(b" ")[0]
+                assert at in (least, least + 1)
 
 
 def test_a_server_that_stops_says_goodbye(tmp_path: Path) -> None:
