@@ -96,7 +96,7 @@ def _run(
     lost: list[int] = []
     for index, container, offset, size in wanted:
         try:
-            message = store.read_sync(Location(container, offset))
+            message = store.read_sync(Location(container, offset), size)
         except MessageLost:
             message = None
         if message is None or len(message) != size:
