@@ -101,8 +101,8 @@ class SubmissionSettings(SubmitSettings, frozen=True, kw_only=True):
     submission_client_workarounds: Annotated[
         tuple[Literal["mailbox-for-path"], ...],
         Doc(
-            "For clients that write an address without its angle brackets in MAIL and RCPT. (A "
-            "space before the bracket is understood in any case.)"
+            "For clients that write an address without its angle brackets in MAIL and RCPT; a "
+            "space before the bracket is understood in any case."
         ),
     ] = ()
     submission_max_line_length: Annotated[
