@@ -27,8 +27,9 @@ from pillarbox.sieve.errors import Diagnostic
 from pillarbox.sieve.limits import Limits
 from pillarbox.sieve.script import Script, compile
 
-LARGE: Final = 16 * 1024
-KEPT: Final = 256
+LARGE: Final = 4 * 1024
+KEPT: Final = 2000
+KEPT_OCTETS: Final = 4 * 1024 * 1024  # of sources; what is made of them is some 30 times as large
 
 # (location "personal" or "global", name) to the source of a script, or None
 Read = Callable[[str, str], Awaitable[bytes | None]]
@@ -113,11 +114,13 @@ async def compile_source(
 
 
 class Cache:
-    """The compiled scripts of one process, the most recently used ones."""
+    """The compiled scripts of one process, the most recently used ones; broken ones too."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, octets: int = KEPT_OCTETS) -> None:
         self._kept = kept
+        self._room = octets
         self._scripts: OrderedDict[tuple[str, Rules], Compiled] = OrderedDict()
+        self._broken: OrderedDict[tuple[str, Rules], tuple[bytes, Compiled]] = OrderedDict()
 
     async def get(
         self,
@@ -139,6 +142,9 @@ class Cache:
         if found is not None and await _current(found.script, source, read):
             self._scripts.move_to_end(key)
             return found
+        known = self._broken.get(key)
+        if known is not None and known[0] == source:
+            return known[1]
         file = where_kept()
         stored = _load(file, name, location, rules)
         if await _current(stored, source, read):
@@ -146,15 +152,30 @@ class Cache:
         else:
             compiled = await compile_source(name, source, rules, read, location)
             if compiled.script is None:
-                self._scripts.pop(key, None)
+                self._forget(key)
+                self._note_broken(key, source, compiled)
                 return compiled
             if keep(file, compiled.script):
                 compiled = replace(compiled, binary_path=str(file))
+        self._forget(key)
         self._scripts[key] = compiled
-        self._scripts.move_to_end(key)
-        if len(self._scripts) > self._kept:
-            self._scripts.popitem(last=False)
+        self._room -= len(source)
+        while len(self._scripts) > 1 and (len(self._scripts) > self._kept or self._room < 0):
+            self._forget(next(iter(self._scripts)))
         return compiled
+
+    def _forget(self, key: tuple[str, Rules]) -> None:
+        self._broken.pop(key, None)
+        gone = self._scripts.pop(key, None)
+        if gone is not None and gone.script is not None:
+            self._room += len(gone.script.source)
+
+    def _note_broken(self, key: tuple[str, Rules], source: bytes, compiled: Compiled) -> None:
+        """Not what includes may mend, and not what is large."""
+        if len(source) <= LARGE and b"include" not in source:
+            self._broken[key] = (source, compiled)
+            if len(self._broken) > self._kept:
+                self._broken.popitem(last=False)
 
 
 async def _current(script: Script | None, source: bytes, read: Read) -> bool:
