@@ -60,9 +60,9 @@ def count_reads(view: View, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     reads: list[object] = []
     read_sync = store.read_sync
 
-    def counted(location: Any) -> memoryview:
+    def counted(location: Any, size: int = 0) -> memoryview:
         reads.append(location)
-        return read_sync(location)
+        return read_sync(location, size)
 
     monkeypatch.setattr(store, "read_sync", counted)
     return reads
@@ -183,8 +183,8 @@ def test_a_lost_mail_is_empty_and_not_cached(
             read_sync = store.read_sync
             lost = _location(view, 1)
 
-            def cut(location: Any) -> memoryview:
-                data = read_sync(location)
+            def cut(location: Any, size: int = 0) -> memoryview:
+                data = read_sync(location, size)
                 return data[:-1] if location == lost else data
 
             monkeypatch.setattr(store, "read_sync", cut)
@@ -245,9 +245,9 @@ def test_the_loop_runs_meanwhile(tmp_path: Path, run: Run, monkeypatch: pytest.M
             loop = asyncio.get_running_loop()
             turned = asyncio.Event()
 
-            def wait_for_the_loop(location: Any) -> memoryview:
+            def wait_for_the_loop(location: Any, size: int = 0) -> memoryview:
                 asyncio.run_coroutine_threadsafe(turned.wait(), loop).result(10)
-                return read_sync(location)
+                return read_sync(location, size)
 
             monkeypatch.setattr(store, "read_sync", wait_for_the_loop)
             loop.call_soon(turned.set)

@@ -28,7 +28,7 @@ class Store:
         self.messages: dict[Location, bytes] = {}
         self.fails = False
 
-    def read_sync(self, location: Location) -> memoryview:
+    def read_sync(self, location: Location, size: int = 0) -> memoryview:
         assert threading.current_thread() is not threading.main_thread()
         if self.fails:
             raise StorageError("disk")
