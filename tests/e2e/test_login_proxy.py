@@ -7,6 +7,7 @@ import poplib
 import re
 from base64 import b64decode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from certificates import Authority
@@ -502,3 +503,21 @@ def test_a_server_that_dies_ends_the_session(front: Front) -> None:
             assert client.rest() == b""
     [finished] = session_events(front, user)
     assert finished["fields"]["disconnect_side"] == "server"
+
+
+def test_a_server_that_stops_ends_its_sessions(tmp_path: Path) -> None:
+    with Played(f"{LOGIN}S: A OK in") as played:
+        front = Front(tmp_path, users=(), passed_on={ALICE: played.fields})
+        try:
+            front.start()
+            with Imap(front.imap_port) as client:
+                client.login()
+                assert front.process is not None
+                front.process.terminate()
+                assert client.rest() == b""
+            front.process.wait(30)
+        finally:
+            front.stop()
+    [finished] = session_events(front, ALICE)
+    assert finished["fields"]["disconnect_side"] == "proxy"
+    assert finished["fields"]["disconnect_reason"] == "Server shutting down"
