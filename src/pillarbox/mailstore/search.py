@@ -227,7 +227,8 @@ def _both(among: Positions, others: Positions) -> Positions:
         return few
     index = np.searchsorted(many, few)
     index[index == len(many)] = 0
-    return few[many[index] == few]
+    both: Positions = few[many[index] == few]
+    return both
 
 
 def _present(numbers: SequenceSet, exists: int) -> Positions:
