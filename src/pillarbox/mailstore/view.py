@@ -404,6 +404,25 @@ class View:
             raise found
         return found
 
+    def read_now(self, scope: Scope, position: int, reason: str | None = None) -> memoryview | None:
+        """The whole message if nobody has to wait for it, else None: then ask `read`.
+
+        What cannot be read is None too, and told by `read`.
+        """
+        record = self.records[position]
+        size = int(record["size"])
+        location = Location(int(record["container"]), int(record["offset"]))
+        try:
+            data = self.mailbox.user.store.read_now(location, size)
+        except (MessageLost, StorageError, OSError):
+            return None
+        if data is None or len(data) != size:
+            return None
+        if mail_opened.emit is not None:
+            inside = self.mailbox_scope(scope)
+            mail_opened.emit(inside, reason=reason, seq=position + 1, uid=int(record["uid"]))
+        return data
+
     async def read_each(
         self, scope: Scope, positions: Positions, reason: str | None = None
     ) -> list[memoryview | MailError]:

@@ -32,6 +32,8 @@ class StorageContract:
                 assert one.size == len(MAIL) * n
                 assert bytes(await store.read(one.location)) == MAIL * n
                 assert bytes(store.read_sync(one.location)) == MAIL * n
+                at_hand = store.read_now(one.location)
+                assert at_hand is None or bytes(at_hand) == MAIL * n
             assert len({one.guid for one in saved}) == 3
             await store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -247,6 +248,7 @@ def test_a_message_that_cannot_be_read_is_an_error_and_no_more(
         async def fail(*args: object, **more: object) -> None:
             raise Temporary
 
+        monkeypatch.setattr(view, "read_now", lambda *args: None)
         monkeypatch.setattr(view, "read", fail)
         assert (await client.do("RETR 1")).startswith("-ERR [SYS/TEMP] ")
         assert await client.do("NOOP") == "+OK NOOP"
@@ -261,6 +263,30 @@ def test_a_message_that_cannot_be_read_is_an_error_and_no_more(
         assert await client.do("NOOP") == "+OK NOOP"
         assert any("internal error" in line for line in server.lines)
         server.lines.clear()
+
+    pop3(test)
+
+
+@pytest.mark.parametrize("cold", [(), (1,), (2,), (1, 2, 3)])
+def test_messages_at_hand_and_messages_on_the_disk(
+    pop3: Run, monkeypatch: pytest.MonkeyPatch, cold: tuple[int, ...]
+) -> None:
+    async def test(server: Server) -> None:
+        await server.append(ONE, TWO, ONE)
+        client = await server.login()
+        view = client.session.maildrop.view
+        read_now = view.read_now
+
+        def at_hand(scope: Scope, position: int) -> memoryview | None:
+            return None if position + 1 in cold else read_now(scope, position)
+
+        monkeypatch.setattr(view, "read_now", at_hand)
+        client.feed(b"RETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 2\r\n")
+        for expected in (ONE, TWO, ONE, TWO):
+            assert await client.line() == b"+OK %d octets" % len(expected)
+            assert await client.body() == expected.splitlines()
+        assert client.session.counts.retr_count == 4
+        assert client.session.maildrop.fetched == {0, 1, 2}
 
     pop3(test)
 
@@ -457,12 +483,20 @@ def test_the_server_stops_between_two_replies(pop3: Run) -> None:
     pop3(test)
 
 
-def test_half_closing_clients_get_their_answers(pop3: Run) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_half_closing_clients_get_their_answers(
+    pop3: Run, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
     async def test(server: Server) -> None:
         await server.append(ONE)
         client = await server.login()
+        if waits:
+            monkeypatch.setattr(client.session.maildrop.view, "read_now", lambda *args: None)
         client.feed(b"RETR 1\r\nSTAT\r\n")
-        assert client.session.eof_received()
+        if waits:
+            assert client.session.eof_received()
+        else:
+            client.sock.shutdown(socket.SHUT_WR)
         assert await client.line() == b"+OK %d octets" % size(ONE)
         await client.body()
         assert (await client.line()).startswith(b"+OK 1 ")

@@ -105,6 +105,9 @@ class MessageStore(Protocol):
         Raises MessageLost, StorageError.
         """
 
+    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
+        """As `read`, or None where that would have to wait for a disk."""
+
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """As `read`, for worker threads."""
 

@@ -72,6 +72,10 @@ class MemoryStore:
         """The message.  Raises MessageLost."""
         return self.read_sync(location, size)
 
+    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
+        """The message.  Raises MessageLost."""
+        return self.read_sync(location, size)
+
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """The message.  Raises MessageLost."""
         try:

@@ -79,6 +79,12 @@ class Maildrop:
             raise Err(f"Message {index + 1} is no longer there.")
         return await self.view.read(scope, int(self.positions[index]))
 
+    def read_now(self, scope: Scope, index: int) -> memoryview | None:
+        """The whole message if that needs no waiting; whatever else is the matter, `read` tells."""
+        if self.gone(index):
+            return None
+        return self.view.read_now(scope, int(self.positions[index]))
+
     def touch(self, index: int) -> None:
         """The client has fetched the message."""
         self.fetched.add(index)

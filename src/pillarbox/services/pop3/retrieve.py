@@ -1,7 +1,8 @@
 """RETR and TOP: a message, or the beginning of it, as a multi-line reply.
 
-A small message leaves with its status line and final dot in one write.  A big one is stuffed and
-sent piece by piece, each when the client has read what came before.  A message that cannot be read
+A small message leaves with its status line and final dot in one write, and without a task if the
+kernel has it at hand.  A big one is stuffed and sent piece by piece, each when the client has read
+what came before.  A message that cannot be read
 is an error before anything of it was sent; nothing can fail later but the connection.
 """
 
@@ -15,25 +16,48 @@ from pillarbox.wire.pop3.command import Message, Top
 from pillarbox.wire.pop3.response import END, ok
 
 
-def retr(run: Run) -> Work:
+def retr(run: Run) -> Work | None:
     """RETR (RFC 1939 section 5)."""
     assert isinstance(run.args, Message)
-    return _retr(run, run.session.maildrop.index(run.args.number or 0))
+    maildrop = run.session.maildrop
+    index = maildrop.index(run.args.number or 0)
+    if maildrop.sizes[index] < message.PIECE:
+        data = maildrop.read_now(run.scope, index)
+        if data is not None:
+            _retr_now(run, index, data)
+            return None
+    return _retr(run, index)
+
+
+def _retr_now(run: Run, index: int, data: memoryview) -> None:
+    session = run.session
+    sent = session.sent
+    status, pieces = _answer(run, index, data)
+    session.send(status, *pieces, END)
+    _sent(run, session.sent - sent)
 
 
 async def _retr(run: Run, index: int) -> None:
     session = run.session
     data = await _read(run, index)
-    session.maildrop.touch(index)
     sent = session.sent
+    await _send(run, *_answer(run, index, data))
+    _sent(run, session.sent - sent)
+
+
+def _answer(run: Run, index: int, data: memoryview) -> tuple[bytes, Iterable[bytes]]:
+    """The status line and the message; that the client has fetched it is noted."""
+    session = run.session
+    session.maildrop.touch(index)
+    body: bytes | memoryview = data
     if session.workarounds:
-        body: bytes | memoryview = _worked_around(bytes(data), session.workarounds)
-    else:
-        body = data
-    status = b"+OK %d octets\r\n" % session.maildrop.sizes[index]
-    await _send(run, status, message.pieces(body))
-    session.counts.retr_count += 1
-    session.counts.retr_bytes += session.sent - sent
+        body = _worked_around(bytes(data), session.workarounds)
+    return b"+OK %d octets\r\n" % session.maildrop.sizes[index], message.pieces(body)
+
+
+def _sent(run: Run, size: int) -> None:
+    run.session.counts.retr_count += 1
+    run.session.counts.retr_bytes += size
 
 
 def top(run: Run) -> Work:

@@ -306,10 +306,17 @@ class MdboxStore:
         Bytes that the kernel has at hand are read at once; a message that must come from the
         disk is read in a thread.
         """
+        data = self.read_now(location, size)
+        if data is None:
+            data = await asyncio.to_thread(self.read_sync, location, size)
+        return data
+
+    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
+        """The whole message if the kernel has it at hand.  Raises MessageLost, StorageError."""
         try:
             return self._read(location, size, os.RWF_NOWAIT)
         except BlockingIOError:
-            return await asyncio.to_thread(self.read_sync, location, size)
+            return None
         except OSError:
             return self.read_sync(location, size)
 
