@@ -16,6 +16,7 @@ from pillarbox.delivery.envelope import Envelope, Trace
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.delivery.outcome import Outcome
 from pillarbox.delivery.sieve.filter import Filter
+from pillarbox.drivers.storage.api import Location
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.flags import flag_names
 from pillarbox.mailstore.user import MailUser, Users
@@ -144,10 +145,8 @@ class World:
                 mailbox = user.open_mailbox(entry.name)
                 records = mailbox.records
                 for record in records:
-                    view = (int(record["container"]), int(record["offset"]))
-                    from pillarbox.drivers.storage.api import Location
-
-                    data = bytes(await user.store.read(Location(*view)))
+                    location = Location(int(record["container"]), int(record["offset"]))
+                    data = bytes(await user.store.read(location))
                     names = flag_names(
                         int(record["flags"]), int(record["keywords"]), mailbox.keywords
                     )

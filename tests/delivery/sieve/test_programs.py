@@ -89,7 +89,9 @@ def test_what_no_program_can_be_given(tmp_path: Path) -> None:
 def test_a_program_cannot_become_root_again() -> None:
     with tempfile.TemporaryDirectory(prefix="pillarbox-") as folder:
         Path(folder).chmod(0o755)
-        program(Path(folder), "who", "id -ru; id -u; id -rg; id -g; grep ^[UG]id: /proc/self/status")
+        program(
+            Path(folder), "who", "id -ru; id -u; id -rg; id -g; grep ^[UG]id: /proc/self/status"
+        )
         os.setegid(65534)
         os.seteuid(65534)
         try:
