@@ -37,7 +37,10 @@ def test_replies(found: verdict.Verdict, code: int, enhanced: str) -> None:
     [("user_disabled", "5.7.13"), ("pass_expired", "4.7.12"), ("authz_fail", "5.7.1")],
 )
 def test_codes_of_the_auth_service(code: str, expected: str) -> None:
-    assert reply_of(verdict.of_failure(Failure(code, False, "u", "", {"user": "u"}))).enhanced == expected
+    assert (
+        reply_of(verdict.of_failure(Failure(code, False, "u", "", {"user": "u"}))).enhanced
+        == expected
+    )
 
 
 def test_farewells() -> None:
