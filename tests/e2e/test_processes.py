@@ -348,9 +348,15 @@ ROLES = {"login": 64001, "internal": 64002, "mail": 64003}
 
 @pytest.mark.skipif(not as_root(), reason="needs root")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
-def test_rights_are_dropped(open_folder: Path) -> None:
-    """Started as root: each process is its role's user, and mail is the mail user's alone."""
+@pytest.mark.parametrize("by_systemd", [False, True])
+def test_rights_are_dropped(open_folder: Path, by_systemd: bool) -> None:
+    """Started as root: each process is its role's user, and mail is the mail user's alone.
+
+    The capabilities that the systemd unit leaves to root suffice for that.
+    """
     wrapper = readable_python(open_folder)
+    if by_systemd:
+        wrapper += ["setpriv", f"--bounding-set=-all,{unit_capabilities()}", "--no-new-privs"]
     if not all(may_run_python([*wrapper, *as_user(uid)]) for uid in ROLES.values()):
         pytest.skip("other users may not read this Python")
     server = Running(open_folder / "server", options=f'mail_uid = "{ROLES["mail"]}"', blocks=FEW)
@@ -404,6 +410,15 @@ def test_rights_are_dropped(open_folder: Path) -> None:
         login(server).close()
     finally:
         server.stop()
+
+
+def unit_capabilities() -> str:
+    """CapabilityBoundingSet of the systemd unit, as setpriv wants it."""
+    unit = Path(__file__).parents[2] / "packaging/systemd/pillarbox.service"
+    lines = [line for line in unit.read_text().splitlines() if line.startswith("Capability")]
+    words = " ".join(line.partition("=")[2] for line in lines).split()
+    assert words
+    return ",".join("+" + word.removeprefix("CAP_").lower() for word in words)
 
 
 def may_read(path: Path, uid: int) -> bool:
