@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from pillarbox.delivery.submit import Submitted
 
 from pillarbox.delivery.deliver import Delivery
 from pillarbox.delivery.envelope import Envelope, Trace
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.delivery.outcome import Outcome
 from pillarbox.delivery.sieve.filter import Filter
+from pillarbox.delivery.submit import Submitted
 from pillarbox.drivers.storage.api import Location
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.flags import flag_names
