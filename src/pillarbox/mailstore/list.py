@@ -108,6 +108,7 @@ class MailboxList:
     def __init__(self, mail_path: Path, settings: Settings) -> None:
         self._root = mail_path
         self._file = mail_path / "mailboxes.json"
+        self._name = str(self._file)
         self._settings = settings
         self._stamp: tuple[int, int, int] | None = None
         self._entries: dict[str, MailboxEntry] = {}
@@ -202,7 +203,7 @@ class MailboxList:
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:
-            found = os.stat(self._file)
+            found = os.stat(self._name)
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size

@@ -8,7 +8,7 @@ what vanished and what changed since it last looked.
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -20,6 +20,12 @@ from pillarbox.wire.imap.response import Bad
 from pillarbox.wire.imap.select import QResync, Select
 from pillarbox.wire.imap.sequence import SequenceSet
 from pillarbox.wire.imap.states import State
+
+_ANSWER: Final = (
+    b"* %d EXISTS\r\n* %d RECENT\r\n%b"
+    b"* OK [UIDVALIDITY %d] UIDs valid\r\n* OK [UIDNEXT %d] Predicted next UID\r\n"
+    b"* OK [HIGHESTMODSEQ %d] Highest\r\n"
+)
 
 
 def select(run: Run) -> Ok:
@@ -48,18 +54,20 @@ def _open(run: Run, readonly: bool) -> Ok:
     except BaseException:
         session.user.release_mailbox(mailbox)
         raise
-    lines = [*selected.flags_lines(), b"* %d EXISTS\r\n" % view.exists]
-    lines.append(b"* %d RECENT\r\n" % view.recent)
-    if status.first_unseen_seq is not None:
-        lines.append(b"* OK [UNSEEN %d] First unseen.\r\n" % status.first_unseen_seq)
-    lines.append(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % mailbox.uidvalidity)
-    lines.append(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % mailbox.uidnext)
-    lines.append(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % mailbox.highestmodseq)
+    unseen = status.first_unseen_seq
+    answer = _ANSWER % (
+        view.exists,
+        view.recent,
+        b"" if unseen is None else b"* OK [UNSEEN %d] First unseen.\r\n" % unseen,
+        mailbox.uidvalidity,
+        mailbox.uidnext,
+        mailbox.highestmodseq,
+    )
     if args.condstore:
         session.condstore = True
     session.selected = selected
     session.protocol_state = State.SELECTED
-    session.send(*lines)
+    session.send(*selected.flags_lines(), answer)
     if args.qresync is not None and args.qresync.uidvalidity == mailbox.uidvalidity:
         session.send(*_resync(selected, args.qresync))
     verb = "Examine" if readonly else "Select"
