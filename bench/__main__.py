@@ -1,4 +1,7 @@
-"""``python -m bench``: one table of Pillarbox beside Dovecot, measured in the same run.
+"""``python -m bench``: tables of Pillarbox beside Dovecot, measured in the same run.
+
+Sections may be named; without, all are measured: ``mailboxes`` is the table of this module, each of
+the others is a module that can be run by itself, with options of its own.
 
 Both servers are started on loopback with the same users and the same mailbox; each row is measured
 on one and then on the other, so that both meet the same weather.  Ratios above 1 mean that
@@ -12,6 +15,7 @@ process per connection needs some 6 GB for that, and is left out where memory do
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import platform
 import resource
@@ -24,10 +28,20 @@ from pathlib import Path
 from bench.servers import Dovecot, DovecotMaildir, Pillarbox, Server
 from bench.work import BIG_IDLE, ROWS, Bench, Row, TooBig, load
 
+QUICK = {
+    "logins": ["--rounds=2"],
+    "pop3": ["--rounds=2"],
+    "submission": ["--rounds=2"],
+    "proxy": ["--megabytes=40", "--runs=2"],
+    "sieve": ["--rounds=2", "--deliveries=300"],
+}
+"""The sections that are modules, and how they are told to be quick."""
+
 
 def main() -> int:
-    """Parse the command line, start the servers, measure, print."""
+    """Parse the command line and measure the sections; status 1 if one says so."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=["mailboxes", *QUICK])
     parser.add_argument("--messages", type=int, default=100_000, help="size of the big mailbox")
     parser.add_argument("--quick", action="store_true", help="small numbers, for a look")
     parser.add_argument("--only", default="", help="rows whose name has this in it")
@@ -37,6 +51,19 @@ def main() -> int:
     options = parser.parse_args()
     _raise_file_limit()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    status = 0
+    for section in options.sections or ["mailboxes", *QUICK]:
+        if section == "mailboxes":
+            _mailboxes(options)
+            continue
+        print(f"\n{section}\n", flush=True)
+        module = importlib.import_module(f"bench.{section}")
+        status = max(status, module.main(QUICK[section] if options.quick else []))
+    return status
+
+
+def _mailboxes(options: argparse.Namespace) -> None:
+    """Start the servers, measure, print."""
     kinds: list[type[Server]] = [Pillarbox]
     if Dovecot.installed() and not options.no_dovecot:
         kinds += [Dovecot] if options.no_maildir else [Dovecot, DovecotMaildir]
@@ -56,7 +83,6 @@ def main() -> int:
         finally:
             for server in servers:
                 server.stop()
-    return 0
 
 
 def _prepared(server: Server, options: argparse.Namespace) -> Bench:

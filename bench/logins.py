@@ -1,9 +1,10 @@
 """``python -m bench logins``: logins in a second, by mechanism and user database.
 
-A login is a connection, AUTHENTICATE with an initial response, and LOGOUT, ten of them at a time,
-each as another user.  Two servers of each kind run, one with an auth cache and one without; both
-have the same databases (`bench.login_databases`) behind them.  All take turns, so that all meet the
-same weather; what is told is the best round of each, and the ratio of those.
+A login is a connection, AUTHENTICATE with an initial response, and LOGOUT, each as another user,
+ten of them at a time unless ``--clients`` says otherwise.  Two servers of each kind run, one with
+an auth cache and one without; both have the same databases (`bench.login_databases`) behind them.
+All take turns, so that all meet the same weather; what is told is the best round of each, and the
+ratio of those.
 
 For SCRAM the stored secret is the salted one, so that no server hashes thousands of times; neither
 do the clients, who do that once.
@@ -30,7 +31,6 @@ from pathlib import Path
 from bench.login_databases import Database, databases, name
 from bench.servers import PASSWORD, USERS, Dovecot, Pillarbox, Server
 
-CLIENTS = 10
 CACHE_MB = 32
 CACHED_TARGET = 0.7
 
@@ -128,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Start everything, measure, print; status 1 if a cached login is below its target."""
     parser = argparse.ArgumentParser(prog="python -m bench logins", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clients", type=int, default=10, help="logins at a time")
     parser.add_argument("--logins", type=int, default=USERS, help="in one round")
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--no-dovecot", action="store_true", help="Pillarbox alone")
@@ -189,7 +190,7 @@ def _row(
     for turn in range(options.rounds + 1):
         for server in able:
             users = [name(n % USERS, kind.database) for n in range(options.logins)]
-            rate = log_in_many(server.imap_port, CLIENTS, kind.mechanism, users)
+            rate = log_in_many(server.imap_port, options.clients, kind.mechanism, users)
             if turn:  # the first round makes mailboxes and fills caches
                 rates[server.name] = max(rate, rates.get(server.name, 0.0))
     found = list(rates.values())

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.clients import Imap
@@ -67,12 +68,12 @@ class DovecotProxy(Dovecot):
         return _passed_on(super().write_users(uid, gid), self.backend)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Start the servers, load the mail, measure, print; status 1 below the target."""
     parser = argparse.ArgumentParser(prog="python -m bench.proxy", description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     worst = float("inf")
     with tempfile.TemporaryDirectory(prefix="pillarbox-bench-") as name:
         folder = Path(name)
