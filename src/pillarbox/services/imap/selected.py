@@ -112,9 +112,13 @@ class Selected:
             items.append(b"UID %d")
             columns.append(records["uid"].tolist())
         if flags:
-            items.append(b"FLAGS (%b)")
             recent = self.view.recent_among(records["uid"])
-            columns.append(self.flags.render(records, recent))
+            common = self.flags.of_all(records, recent)
+            if common is None:
+                items.append(b"FLAGS (%b)")
+                columns.append(self.flags.render(records, recent))
+            else:
+                items.append(b"FLAGS (%b)" % common.replace(b"%", b"%%"))
         if modseq:
             items.append(b"MODSEQ (%d)")
             columns.append(records["modseq"].tolist())
