@@ -177,3 +177,35 @@ def test_a_retired_acceptor_keeps_its_clients(
         assert await acceptor.wait_empty(5)
 
     uvrun(scenario())
+
+
+def test_a_burst_spreads_over_the_processes(
+    ctx: ServiceContext, listen: Listen, uvrun: Run
+) -> None:
+    bound = listen("s")
+    ctx.processes = 2
+
+    async def scenario() -> None:
+        first, address = serving(ctx)
+        copy = BoundListener(bound.sock.dup(), bound.name, bound.kind)
+        second = Acceptor(ctx, lambda listener: Greeter(ctx, listener), [copy])
+        second.start()
+        writers = []
+        for _ in range(8):
+            reader, writer = await asyncio.open_connection(*address)
+            await reader.readline()
+            writers.append(writer)
+        assert len(first.connections) + len(second.connections) == 8
+        assert min(len(first.connections), len(second.connections)) >= 2
+        second.stop()
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(*address)
+            await reader.readline()
+            writers.append(writer)
+        for writer in writers:
+            writer.close()
+        await first.close(1)
+        await second.close(1)
+        copy.sock.close()
+
+    uvrun(scenario())

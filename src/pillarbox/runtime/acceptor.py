@@ -3,8 +3,9 @@
 An `Acceptor` serves the listeners of one process: it makes a `Connection` of every socket it
 accepts, reads the PROXY header first where the listener has ``haproxy``, starts TLS where it has
 ``ssl``, keeps count, and stops accepting while the process has ``client_limit`` connections (the
-kernel's backlog and the other processes of the service take over).  It takes one connection at a
-time and then looks after those that it has: who is busy leaves the next to a process that is not.
+kernel's backlog and the other processes of the service take over).  Of several processes, one that
+has connections leaves a new one to the others for a moment, a millisecond for each that it has, and
+takes it if nobody did: so a burst of clients spreads over all processes.
 
 The PROXY header is peeked at and taken out of the socket to the byte, so that a ClientHello right
 behind it reaches the TLS library untouched.
@@ -25,6 +26,9 @@ from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.runtime.tls import TlsContexts
 from pillarbox.wire.haproxy.header import MAX_V2, HeaderError, NeedMore, ProxyHeader, parse
 
+BATCH: Final = 16
+COURTESY: Final = 0.001
+LONGEST_COURTESY: Final = 0.004
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 Factory = Callable[[BoundListener], Connection]
@@ -103,22 +107,40 @@ class Acceptor:
                 self._loop.remove_reader(listener.sock.fileno())
 
     def _accept(self, listener: BoundListener) -> None:
+        own = len(self.connections)
+        if own and self._ctx.processes > 1:
+            self._loop.remove_reader(listener.sock.fileno())
+            pause = min(own * COURTESY, LONGEST_COURTESY)
+            self._loop.call_later(pause, self._accept_what_is_left, listener)
+        else:
+            self._take(listener)
+
+    def _accept_what_is_left(self, listener: BoundListener) -> None:
+        for _ in range(BATCH):
+            if not (self._listening and self._take(listener)):
+                break
+        if self._listening:
+            self._loop.add_reader(listener.sock.fileno(), self._accept, listener)
+
+    def _take(self, listener: BoundListener) -> bool:
+        """Accept one connection; False when there is none, or no room."""
         if len(self.connections) + len(self._opening) >= self._ctx.client_limit:
             self._full(f"client_limit of {self._ctx.client_limit} reached")
-            return
+            return False
         try:
             sock, _address = listener.sock.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:
             self._full(f"accept() failed: {error.strerror}")
             if error.errno not in _FULL:
                 raise
-            return
+            return False
         sock.setblocking(False)
         task = self._loop.create_task(self._open(sock, listener))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
+        return True
 
     def _full(self, why: str) -> None:
         """Leave new clients in the backlog and look again soon."""
