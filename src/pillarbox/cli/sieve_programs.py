@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from pillarbox.delivery.sieve.programs import ProgramError, Programs
+from pillarbox.events.event import Scope
+from pillarbox.runtime.log import Log
 from pillarbox.settings.units import parse_time
 from pillarbox.sieve.extensions.programs import ProgramOutcome, RunProgram
 from pillarbox.sieve.testsuite.bench import ProgramRunner
@@ -43,7 +45,9 @@ def programs_beside(path: Path) -> ProgramRunner:
         )
         try:
             ended = asyncio.run(
-                programs.run(question.program, question.arguments, question.input, {})
+                programs.run(
+                    question.program, question.arguments, question.input, {}, Scope(), Log()
+                )
             )
         except ProgramError as error:
             print(f"{path}: {error}", file=sys.stderr)

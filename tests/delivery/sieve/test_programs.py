@@ -16,6 +16,8 @@ from sieve_world import MAIL, World
 from pillarbox.delivery.outcome import Kind
 from pillarbox.delivery.sieve import programs
 from pillarbox.delivery.sieve.programs import Ended, ProgramError, Programs
+from pillarbox.events.event import Scope
+from pillarbox.runtime.log import Log
 
 
 def program(folder: Path, name: str, text: str) -> None:
@@ -40,7 +42,7 @@ def bin_dir(world: World, tmp_path: Path) -> Path:
 def run(folder: Path, name: str, *arguments: str, data: bytes | None = None, **more: Any) -> Ended:
     given = {"socket_dir": "", "timeout": 10.0, "line_end": "crlf", **more}
     kind = Programs(str(folder), **given)
-    return asyncio.run(kind.run(name, arguments, data, {"USER": "bob"}))
+    return asyncio.run(kind.run(name, arguments, data, {"USER": "bob"}, Scope(), Log()))
 
 
 def test_arguments_input_environment(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_a_socket(tmp_path: Path) -> None:
         async with await asyncio.start_unix_server(serve, path):
             assert stat.S_ISSOCK(path.stat().st_mode)
             kind = Programs("", str(tmp_path), 10.0, "crlf")
-            return await kind.run("server", ("a", "b"), b"in", {})
+            return await kind.run("server", ("a", "b"), b"in", {}, Scope(), Log())
 
     assert asyncio.run(main()) == Ended(7, b"A\nB\n\nIN\n")
 

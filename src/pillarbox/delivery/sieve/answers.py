@@ -129,7 +129,9 @@ async def run_program(
         "RECIPIENT": envelope.recipient or "",
         "ORIG_RECIPIENT": envelope.original_recipient or envelope.recipient or "",
     }
-    ended = await Programs.of(kind, case.settings).run(program, arguments, data, environment)
+    ended = await Programs.of(kind, case.settings).run(
+        program, arguments, data, environment, case.scope, case.log
+    )
     if ended.status or ended.errors:
         text = f"sieve: {kind}: {program} ended with status {ended.status}"
         case.log.warning(case.scope, f"{text}: {ended.errors}" if ended.errors else text)

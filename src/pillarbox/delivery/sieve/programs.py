@@ -4,9 +4,6 @@ A script names a program; it is a file of the folder that the settings give for 
 or a UNIX socket of another folder, which is tried first.  A program gets the message on its
 standard input and a small environment (USER, HOME, HOST, SENDER, RECIPIENT, ORIG_RECIPIENT); what
 it says on standard output is taken up to a limit, its standard error goes to the log.
-
-A server behind a socket is told the arguments one to a line, an empty line, and then the input
-until we close our half; it sends its output and then, as the last line, its exit status.
 """
 
 from __future__ import annotations
@@ -18,8 +15,11 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
+from pillarbox.delivery.sieve.program_socket import NoStatus, ProgramConnection, TooMuchOutput
+from pillarbox.events.event import Scope
+from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings
 
 Kind = Literal["pipe", "filter", "execute"]
@@ -83,21 +83,28 @@ class Programs:
         arguments: Sequence[str],
         data: bytes | None,
         environment: Mapping[str, str],
+        scope: Scope,
+        log: Log,
     ) -> Ended:
-        """Run a program to its end.  Raises ProgramError."""
+        """Run a program to its end, as part of the work of ``scope``.  Raises ProgramError."""
         if self.line_end == "lf" and data is not None:
             data = data.replace(b"\r\n", b"\n")
         try:
             async with asyncio.timeout(self.timeout or None):
                 socket = _found(self.socket_dir, program, stat.S_ISSOCK)
                 if socket is not None:
-                    return await _ask(socket, arguments, data)
+                    connection = ProgramConnection(scope, log, MOST_OUTPUT)
+                    return Ended(*await connection.ask(socket, arguments, data))
                 file = _found(self.bin_dir, program, stat.S_ISREG)
                 if file is None:
                     raise ProgramError(f"there is no program {program!r}")
                 return await _execute(file, arguments, data, environment)
         except TimeoutError:
             raise ProgramError(f"{program} took longer than {self.timeout:g} seconds") from None
+        except TooMuchOutput:
+            raise ProgramError(f"the program wrote more than {MOST_OUTPUT} bytes") from None
+        except NoStatus:
+            raise ProgramError(f"{program} gave no exit status") from None
         except OSError as error:
             raise ProgramError(f"{program}: {error.strerror or error}") from error
         except ValueError as error:  # what no program can be given, such as a NUL
@@ -142,6 +149,9 @@ async def _execute(
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)
+            # Who holds the pipes or does not read them must not be waited for, and asyncio has no
+            # public way to let go of them.
+            cast(Any, process)._transport.close()
             await asyncio.shield(process.wait())
     return Ended(status, output, errors.decode("utf-8", "replace").strip())
 
@@ -176,19 +186,3 @@ async def _limited(stream: asyncio.StreamReader, most: int, *, cut: bool = False
         elif size - len(piece) < most:
             pieces.append(piece[: most - size])
     return b"".join(pieces)
-
-
-async def _ask(socket: Path, arguments: Sequence[str], data: bytes | None) -> Ended:
-    reader, writer = await asyncio.open_unix_connection(str(socket))
-    try:
-        head = "".join(f"{argument}\n" for argument in arguments) + "\n"
-        writer.write(head.encode("utf-8", "surrogateescape") + (data or b""))
-        await writer.drain()
-        writer.write_eof()
-        answer = await _limited(reader, MOST_OUTPUT)
-    finally:
-        writer.close()
-    output, _, last = answer.removesuffix(b"\n").rpartition(b"\n")
-    if not last.isdigit() or len(last) > 3:
-        raise ProgramError(f"{socket.name} gave no exit status")
-    return Ended(int(last), output + b"\n" if output else b"")
