@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import smtplib
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from declared import declared
+from declared import check, declared
 from fake_relay import FakeRelay
 from running import USERS, Running
 
@@ -45,6 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, relay: FakeRelay) -> Iterat
         [
             f'submission_host = "127.0.0.1:{relay.port}"',
             ALLOWED,
+            f'sieve_execute_socket_dir = "{folder}/sockets"',
             *(f'sieve_{kind}_bin_dir = "{programs}"' for kind in ("pipe", "filter", "execute")),
         ]
     )
@@ -101,8 +104,10 @@ def mailbox(server: Running, name: str, user: str = BOB) -> list[bytes]:
     """The messages of a mailbox, with their flags in front."""
     client = server.imap(user)
     if client.select(f'"{name}"')[0] != "OK":
+        client.logout()
         return []
     _, found = client.uid("FETCH", "1:*", "(FLAGS BODY.PEEK[])")
+    client.logout()
     return [part[0] + b"\n" + part[1] for part in found if isinstance(part, tuple)]
 
 
@@ -296,3 +301,48 @@ def test_filter_in_imap(server: Running, relay: FakeRelay) -> None:
     )  # fmt: skip
     assert typ == "OK", data
     assert any(one.recipients == ["dora@example.net"] for one in relay.mails)
+
+
+def test_a_program_behind_a_socket(server: Running) -> None:
+    folder = server.folder / "sockets"
+    folder.mkdir()
+    heard: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "oracle"))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                while piece := connection.recv(4096):
+                    heard.append(piece)
+                connection.sendall(b"Archive\n0\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        script(
+            server,
+            BOB,
+            'require ["vnd.dovecot.execute", "variables", "fileinto", "mailbox"];\n'
+            'if execute :input "what" :output "said" "oracle" ["a", "b"] {\n'
+            '  if string :matches "${said}" "Archive*" { fileinto :create "Oracle"; }\n'
+            "}\n",
+        )
+        assert deliver(server, mail("oracle"))[0] == 250
+        thread.join(30)
+    assert b"".join(heard) == b"a\nb\n\nwhat"
+    assert len(mailbox(server, "Oracle")) == 1
+    path = str(folder / "oracle")
+    for name, more in (
+        ("server_connection_connected", {}),
+        ("server_connection_disconnected", {"reason": "Connection closed"}),
+    ):
+        event = server.wait_events(name, socket_path=path)[0]
+        check(
+            event,
+            ["lmtp:cmd_data"],
+            socket_path=path,
+            remote_pid=os.getpid(),
+            remote_uid=os.getuid(),
+            **more,
+        )
