@@ -110,6 +110,7 @@ class LdapClient:
         self._threads = ThreadPoolExecutor(block.ldap_connection_limit, "ldap")
         self._local = threading.local()
         self._open: list[Any] = []
+        self._closed = False
 
     def cache_key(self, *templates: str) -> str:
         """A template of everything that an answer depends on."""
@@ -163,6 +164,7 @@ class LdapClient:
 
     async def close(self) -> None:
         """Say goodbye to the servers."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         opened, self._open = self._open, []
         for connection in opened:
@@ -219,6 +221,9 @@ class LdapClient:
                 continue
             self._rests.pop(number, None)
             self._open = [c for c in self._open if not c.closed] + [connection]
+            if self._closed:  # while this thread was connecting
+                _unbind(connection)
+                raise DatabaseError("ldap: closed")
             return connection
         raise DatabaseError(f"ldap: {why}")
 
