@@ -346,3 +346,14 @@ def test_a_program_behind_a_socket(server: Running) -> None:
             remote_uid=os.getuid(),
             **more,
         )
+
+
+def test_a_run_that_fails_says_why(server: Running) -> None:
+    redirects = "".join(f'redirect "{n}@example.org";\n' for n in range(10))
+    script(server, ALICE, redirects)
+    assert deliver(server, mail("too-many"), ALICE)[0] == 250
+    event = server.wait_events(
+        "sieve_runtime_script_finished", message_id="<too-many@example.org>", script_name="main"
+    )[0]
+    assert "redirect" in event["fields"]["error"]
+    assert len(mailbox(server, "INBOX", ALICE)) == 1
