@@ -13,6 +13,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,14 +165,16 @@ class _Served:
             if verb == "QUIT":
                 break
 
-    def say(self, verb: str, default: str) -> bool:
-        """Answer; whether it was a success."""
+    def say(self, verb: str, default: str, before: Callable[[], object] = lambda: None) -> bool:
+        """Answer; whether it was a success.  ``before`` is called before one is told."""
         answer = self.relay.answers.get(verb, default)
         if isinstance(answer, list):
             answer = answer.pop(0) if answer else default
         if answer is None:
             raise OSError("closed as the test wants")
         text, close, _ = answer.partition(CLOSE)
+        if text[0] in "23":
+            before()
         self.sock.sendall(text.encode() + b"\r\n")
         if close:
             raise OSError("closed as the test wants")
@@ -234,12 +237,15 @@ class _Served:
             self.say(verb, "250 2.0.0 chunk ok")
 
     def taken(self, data: bytes) -> None:
+        mail = Mail(self.sender, self.recipients, data, self.parameters)
+
+        def keep() -> None:
+            if not any(one is mail for one in self.relay.mails):
+                self.relay.mails.append(mail)
+
         for recipient in self.recipients if self.relay.lmtp else ("",):
             verb = f"BODY {recipient}" if f"BODY {recipient}" in self.relay.answers else "BODY"
-            accepted = self.say(verb, "250 2.0.0 queued as 4711")
-        if accepted:
-            mail = Mail(self.sender, self.recipients, data, self.parameters)
-            self.relay.mails.append(mail)
+            self.say(verb, "250 2.0.0 queued as 4711", keep)
 
     def do_quit(self, verb: str, text: str) -> None:
         self.say(verb, "221 2.0.0 bye")
