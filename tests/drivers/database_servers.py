@@ -233,7 +233,6 @@ class MariaDb(DatabaseServer):
             f"--socket={self.socket}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
-            "--innodb-flush-log-at-trx-commit=0",
             "--skip-name-resolve",
             f"--ssl-cert={self.certificate}",
             f"--ssl-key={self.certificate}",
