@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Protocol
+from typing import Final, Protocol
 
+from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.handoff import Handoff, HandoffReply, HandoffServer
 from pillarbox.runtime.service import ServiceContext
+
+DRAIN_SECONDS: Final = 15.0
 
 
 class Worker(Protocol):
@@ -47,3 +50,18 @@ async def _retired(ctx: ServiceContext, server: HandoffServer, worker: Worker) -
     await ctx.retiring.wait()
     server.stop_accepting()
     await worker.idle_wait()
+
+
+async def end_sessions(sessions: set[Connection], nothing_left: asyncio.Event) -> None:
+    """Say goodbye to everybody and let what runs end; who takes too long is cut off.
+
+    ``nothing_left`` is set when the last session has let go of all it held.
+    """
+    for session in list(sessions):
+        session.shutting_down()
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await nothing_left.wait()
+    except TimeoutError:
+        for session in list(sessions):
+            session.abort("Server shutting down")

@@ -27,12 +27,12 @@ from pillarbox.runtime.auth_master import AuthMasterClient, LoginRejected, UserI
 from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.handoff import Handoff, HandoffReply
 from pillarbox.runtime.service import ServiceContext
+from pillarbox.runtime.worker import end_sessions
 from pillarbox.services.imap.selected import Selected
 from pillarbox.services.imap.session import ImapSession
 from pillarbox.services.imap.sieve import WorkerSieve
 from pillarbox.settings.variables import VariableError, expand
 
-DRAIN_SECONDS: Final = 15.0
 _REJECTIONS: Final = {"user_disabled": "user_disabled", "pass_expired": "authorization_failed"}
 
 
@@ -154,14 +154,7 @@ class Worker:
 
     async def drain(self) -> None:
         """Say goodbye to everybody, let what runs end, close the users' mail."""
-        for session in list(self.sessions):
-            session.shutting_down()
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._nothing_left.wait()
-        except TimeoutError:
-            for session in list(self.sessions):
-                session.abort("Server shutting down")
+        await end_sessions(self.sessions, self._nothing_left)
         await self.sieve.close()
         await self.users.close()
         self.auth.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Final
 
 from pillarbox.delivery.sieve_storage.errors import TryLater
 from pillarbox.delivery.sieve_storage.places import Places
@@ -19,10 +18,9 @@ from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.handoff import Handoff, HandoffReply
 from pillarbox.runtime.login.admission import Admission
 from pillarbox.runtime.service import ServiceContext
+from pillarbox.runtime.worker import end_sessions
 from pillarbox.services.managesieve.session import ManageSieveSession
 from pillarbox.settings.variables import VariableError, expand
-
-DRAIN_SECONDS: Final = 15.0
 
 
 class Worker:
@@ -105,14 +103,7 @@ class Worker:
 
     async def drain(self) -> None:
         """Say goodbye to everybody and let what runs end."""
-        for session in list(self.sessions):
-            session.shutting_down()
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._nothing_left.wait()
-        except TimeoutError:
-            for session in list(self.sessions):
-                session.abort("Server shutting down")
+        await end_sessions(self.sessions, self._nothing_left)
         if self._closing:
             await asyncio.wait(self._closing)
         await self.admission.close()

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Final
 
 from pillarbox.events.event import Scope
 from pillarbox.mailstore import errors
@@ -24,14 +23,13 @@ from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.handoff import Handoff, HandoffReply
 from pillarbox.runtime.login.admission import Admission
 from pillarbox.runtime.service import ServiceContext
+from pillarbox.runtime.worker import end_sessions
 from pillarbox.services.pop3.lock import SessionLock
 from pillarbox.services.pop3.login_delay import LoginDelay
 from pillarbox.services.pop3.maildrop import open_maildrop
 from pillarbox.services.pop3.session import Pop3Session
 from pillarbox.services.pop3.uidl import BadFormat
 from pillarbox.settings.variables import VariableError, expand
-
-DRAIN_SECONDS: Final = 15.0
 
 
 class Refused(Exception):
@@ -179,13 +177,6 @@ class Worker:
 
     async def drain(self) -> None:
         """Say goodbye to everybody, let what runs end, close the users' mail."""
-        for session in list(self.sessions):
-            session.shutting_down()
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._nothing_left.wait()
-        except TimeoutError:
-            for session in list(self.sessions):
-                session.abort("Server shutting down")
+        await end_sessions(self.sessions, self._nothing_left)
         await self.users.close()
         await self.admission.close()

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Final
 
 from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.handoff import Handoff, HandoffReply
 from pillarbox.runtime.login.admission import Admission
 from pillarbox.runtime.service import ServiceContext
 from pillarbox.runtime.smtp_client.opening import own_name
+from pillarbox.runtime.worker import end_sessions
 from pillarbox.services.submission.client import SubmissionClient
 from pillarbox.services.submission.limits import Rates
 from pillarbox.settings.model import Settings
 from pillarbox.settings.variables import VariableError, expand
-
-DRAIN_SECONDS: Final = 15.0
 
 
 class Worker:
@@ -89,12 +87,5 @@ class Worker:
 
     async def drain(self) -> None:
         """Say goodbye to everybody, let what is on its way arrive."""
-        for session in list(self.sessions):
-            session.shutting_down()
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._nothing_left.wait()
-        except TimeoutError:
-            for session in list(self.sessions):
-                session.abort("Server shutting down")
+        await end_sessions(self.sessions, self._nothing_left)
         await self.admission.close()
