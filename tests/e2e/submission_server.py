@@ -53,7 +53,10 @@ submission_relay_port = {relay}
 
     @contextlib.contextmanager
     def raw(self, context: ssl.SSLContext | None = None) -> Iterator[Any]:
-        """A function that sends a line and returns the whole reply; the greeting is read."""
+        """A function that sends a line and returns the whole reply; the greeting is read.
+
+        "" says that the server hung up, whichever of FIN and RST was the first to arrive.
+        """
         port = self.submissions_port if context is not None else self.submission_port
         sock = socket.create_connection(("127.0.0.1", port), timeout=30)
         if context is not None:
@@ -62,10 +65,11 @@ submission_relay_port = {relay}
 
         def read() -> str:
             lines = []
-            while line := file.readline():
-                lines.append(line.decode().rstrip("\r\n"))
-                if line[3:4] == b" ":
-                    break
+            with contextlib.suppress(ConnectionResetError):
+                while line := file.readline():
+                    lines.append(line.decode().rstrip("\r\n"))
+                    if line[3:4] == b" ":
+                        break
             return "\n".join(lines)
 
         def say(line: str | bytes, replies: int = 1) -> str:

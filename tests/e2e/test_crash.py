@@ -38,10 +38,11 @@ def one_round(server: Running, ledger: Ledger, number: int, rnd: random.Random) 
         _kill_a_worker(server, rnd)
         time.sleep(rnd.uniform(0.0, 0.3))
     server.kill()
+    for writer in writers:
+        writer.join(40)
+        assert not writer.is_alive()
     server.hang_up()
     for writer in writers:
-        writer.join(30)
-        assert not writer.is_alive()
         if writer.error is not None:
             raise AssertionError(server.explain()) from writer.error
     return sum(writer.acknowledged for writer in writers)
