@@ -8,7 +8,7 @@ many addresses, or at many names, costs no memory.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
@@ -26,7 +26,7 @@ class _Failures:
     def __init__(self) -> None:
         self.count = 0
         self.last = 0.0
-        self.recent: deque[bytes] = deque(maxlen=REMEMBERED)
+        self.recent: tuple[bytes, ...] = ()
 
 
 class Penalties:
@@ -64,7 +64,7 @@ class Penalties:
                 continue
             known.count += 1
             if checksum:
-                known.recent.append(checksum)
+                known.recent = (*known.recent, checksum)[-REMEMBERED:]
         while len(self._keys) > self._limit:
             self._keys.popitem(last=False)
 
