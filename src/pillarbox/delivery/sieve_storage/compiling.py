@@ -8,7 +8,9 @@ without any.  Large scripts are compiled in a thread.
 A compiled script is valid as long as its source, everything it includes and the version of the
 language are the same; all of that is compared whenever it is used.  It is kept in memory
 (`Cache`, the last so many of the process) and in a file beside the script.  The file belongs to
-the user and is not believed: included scripts in it must be what the storages have.
+the user and is not believed: included scripts in it must be what the storages have.  In memory
+the scripts of different users that are equal, with all that they include, are one tree: a thousand
+users of one generated script cost as much as one.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ KEPT_OCTETS: Final = 4 * 1024 * 1024  # of sources; what is made of them is some
 # (location "personal" or "global", name) to the source of a script, or None
 Read = Callable[[str, str], Awaitable[bytes | None]]
 _Key = tuple[str, str]
+_MOST_VARIANTS: Final = 4  # of one source with different included scripts, that are looked at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +49,9 @@ class Rules:
     capabilities: frozenset[str]
     limits: Limits
     global_capabilities: frozenset[str]
+
+
+_Content = tuple[str, str, bytes, Rules]  # name, location, source
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +124,9 @@ class Cache:
 
     def __init__(self, kept: int = KEPT, octets: int = KEPT_OCTETS) -> None:
         self._kept = kept
-        self._room = octets
         self._scripts: OrderedDict[tuple[str, Rules], Compiled] = OrderedDict()
         self._broken: OrderedDict[tuple[str, Rules], tuple[bytes, Compiled]] = OrderedDict()
+        self._trees = _Trees(octets)
 
     async def get(
         self,
@@ -146,21 +152,28 @@ class Cache:
         if known is not None and known[0] == source:
             return known[1]
         file = where_kept()
-        stored = _load(file, name, location, rules)
-        if await _current(stored, source, read):
-            compiled = Compiled(stored, (), str(file))
-        else:
-            compiled = await compile_source(name, source, rules, read, location)
-            if compiled.script is None:
-                self._forget(key)
-                self._note_broken(key, source, compiled)
-                return compiled
-            if keep(file, compiled.script):
-                compiled = replace(compiled, binary_path=str(file))
+        script = await self._trees.find((name, location, source, rules), read)
+        compiled = Compiled(script, ())
+        if script is None:
+            script = _load(file, name, location, rules)
+            if await _current(script, source, read):
+                compiled = Compiled(script, (), str(file))
+            else:
+                compiled = await compile_source(name, source, rules, read, location)
+                if compiled.script is None:
+                    self._forget(key)
+                    self._note_broken(key, source, compiled)
+                    return compiled
+        if compiled.binary_path is None and _is_kept(file, compiled.script):
+            compiled = replace(compiled, binary_path=str(file))
+        return self._remember(key, compiled)
+
+    def _remember(self, key: tuple[str, Rules], compiled: Compiled) -> Compiled:
         self._forget(key)
+        assert compiled.script is not None
+        compiled = replace(compiled, script=self._trees.hold(compiled.script, key[1]))
         self._scripts[key] = compiled
-        self._room -= len(source)
-        while len(self._scripts) > 1 and (len(self._scripts) > self._kept or self._room < 0):
+        while len(self._scripts) > 1 and (len(self._scripts) > self._kept or self._trees.room < 0):
             self._forget(next(iter(self._scripts)))
         return compiled
 
@@ -168,7 +181,7 @@ class Cache:
         self._broken.pop(key, None)
         gone = self._scripts.pop(key, None)
         if gone is not None and gone.script is not None:
-            self._room += len(gone.script.source)
+            self._trees.drop(gone.script, key[1])
 
     def _note_broken(self, key: tuple[str, Rules], source: bytes, compiled: Compiled) -> None:
         """Not what includes may mend, and not what is large."""
@@ -176,6 +189,54 @@ class Cache:
             self._broken[key] = (source, compiled)
             if len(self._broken) > self._kept:
                 self._broken.popitem(last=False)
+
+
+class _Trees:
+    """The trees that a cache holds, by what they were made of; ``room`` is what is left for them.
+
+    Scripts of one source differ where what they include does; some of the last ones are compared.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._holders: dict[Script, int] = {}
+        self._variants: dict[_Content, list[Script]] = {}
+
+    async def find(self, content: _Content, read: Read) -> Script | None:
+        """A script of that content which includes what ``read`` gives, if one is held."""
+        for script in self._variants.get(content, [])[-_MOST_VARIANTS:]:
+            if await _current(script, script.source, read):
+                return script
+        return None
+
+    def hold(self, script: Script, rules: Rules) -> Script:
+        """Count one more user of a script, or of an equal one, which is used instead."""
+        variants = self._variants.setdefault(_content(script, rules), [])
+        included = set(script.dependencies())
+        for other in variants[-_MOST_VARIANTS:]:
+            if other is script or set(other.dependencies()) == included:
+                self._holders[other] += 1
+                return other
+        variants.append(script)
+        self._holders[script] = 1
+        self.room -= len(script.source)
+        return script
+
+    def drop(self, script: Script, rules: Rules) -> None:
+        """Count one user less; without any the tree is let go of."""
+        self._holders[script] -= 1
+        if self._holders[script]:
+            return
+        del self._holders[script]
+        self.room += len(script.source)
+        variants = self._variants[_content(script, rules)]
+        variants.remove(script)
+        if not variants:
+            del self._variants[_content(script, rules)]
+
+
+def _content(script: Script, rules: Rules) -> _Content:
+    return script.name, script.location, script.source, rules
 
 
 async def _current(script: Script | None, source: bytes, read: Read) -> bool:
@@ -205,6 +266,16 @@ def _load(file: Path | None, name: str, location: str, rules: Rules) -> Script |
     if script is None or (script.name, script.location) != (name, location):
         return None
     return script
+
+
+def _is_kept(file: Path | None, script: Script | None) -> bool:
+    """Whether the file has the compiled form, which is written if need be."""
+    if file is None or script is None:
+        return False
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if file.read_bytes() == script.serialize():
+            return True
+    return keep(file, script)
 
 
 def keep(file: Path | None, script: Script) -> bool:
