@@ -76,15 +76,19 @@ class Front(PopServer):
 
 
 class Played:
-    """See the module; ``said`` are the lines that clients sent, all of them."""
+    """See the module; ``said`` are the lines that clients sent, all of them.
 
-    def __init__(self, script: str) -> None:
+    The first client is played ``first``, if that is given.
+    """
+
+    def __init__(self, script: str, first: str | None = None, port: int = 0) -> None:
         self.script: list[str] = []
+        self._first = first
         self.play(script)
         self.said: list[str] = []
         self.failures: list[str] = []
         self.accepted = 0
-        self._sock = socket.create_server(("127.0.0.1", 0))
+        self._sock = socket.create_server(("127.0.0.1", port))
         self.port = int(self._sock.getsockname()[1])
         self._clients: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -97,7 +101,7 @@ class Played:
 
     def play(self, script: str) -> None:
         """Play this to clients from now on."""
-        self.script = [line.strip() for line in script.strip().split("\n")]
+        self.script = _lines(script)
 
     def close(self) -> None:
         """Stop, and raise AssertionError if a client said what it should not have."""
@@ -129,7 +133,8 @@ class Played:
             self._converse(client, reader)
 
     def _converse(self, client: socket.socket, reader: BinaryIO) -> None:
-        for line in self.script:
+        script, self._first = self.script if self._first is None else _lines(self._first), None
+        for line in script:
             if line == "X":
                 return
             if line.startswith("S:"):
@@ -144,6 +149,10 @@ class Played:
                 return
         while data := reader.readline():
             self.said.append(data.decode().rstrip("\r\n"))
+
+
+def _lines(script: str) -> list[str]:
+    return [line.strip() for line in script.strip().split("\n")]
 
 
 def dead_port() -> int:

@@ -387,6 +387,58 @@ def test_a_server_that_hangs_up_is_tried_again(front: Front) -> None:
     assert played.accepted == 2
 
 
+def test_a_temporary_failure_is_tried_again(front: Front) -> None:
+    busy = f"{LOGIN}S: A NO [UNAVAILABLE] later"
+    with Played(f"{LOGIN}S: A OK in", first=busy) as played:
+        user = through(front, played, "patient")
+        with Imap(front.imap_port) as client:
+            client.login(user)
+    assert played.accepted == 2
+    [established] = front.wait_events("proxy_session_established", user=user)
+    assert established["fields"]["reconnect_attempts"] == 1
+    with Played(busy) as played:
+        user = through(front, played, "unlucky")
+        assert refusal(front.imap_port, user) == "[UNAVAILABLE] later"
+    assert played.accepted == 2
+    [finished] = session_events(front, user)
+    assert finished["fields"]["reconnect_attempts"] == 1
+    assert finished["fields"]["error_code"] == "proxy_dest_auth_temp_failed"
+
+
+def test_a_host_that_is_down_is_down_for_all_processes(front: Front) -> None:
+    """IMAP finds it down; while IMAP tries it again, POP3 in another process does not."""
+    port = dead_port()
+    fields = f"proxy host=127.0.0.1 port={port}"
+    for user in ("finds@down.example", "tries@down.example", "waits@down.example"):
+        front.pass_on(user, fields)
+    assert "[UNAVAILABLE]" in refusal(front.imap_port, "finds@down.example")
+
+    def told() -> str:
+        done = front.cli("proxy", "hosts")
+        assert done.returncode == 0, done.stderr
+        return next((t for t in done.stdout.decode().splitlines() if f":{port} " in t), "")
+
+    wait_for(lambda: told().endswith("s ago"), told)
+    with Played(f"{LOGIN}C: never", port=port) as played, Imap(front.imap_port) as client:
+        client.start(f"LOGIN tries@down.example {PASSWORD}")
+        wait_for(lambda: len(played.said) >= 2)
+        assert told().endswith("tried now")
+        pop = poplib.POP3("127.0.0.1", front.pop3_port, timeout=30)
+        pop.user("waits@down.example")
+        with pytest.raises(poplib.error_proto, match="SYS/TEMP"):
+            pop.pass_(PASSWORD)
+        pop.close()
+        assert played.accepted == 1
+        [finished] = session_events(front, "waits@down.example")
+        assert finished["fields"]["error"] == "the host is down"
+        played.play(f"{LOGIN}S: A OK in")
+        client.close()
+        session_events(front, "tries@down.example")
+        with Imap(front.imap_port) as again:
+            again.login("tries@down.example")
+        assert told() == ""
+
+
 def test_a_silent_server_is_given_up(front: Front) -> None:
     with Played("C: never") as played:
         user = through(front, played, "mute", "proxy_timeout=300ms")

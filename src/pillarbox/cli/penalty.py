@@ -5,22 +5,18 @@ Keys are users (``user:bob@example.com``) and addresses (``ip:192.0.2.1``), as a
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from pillarbox.cli.failure import NO_USER, TEMPORARY, CommandFailed
+from pillarbox.cli.anvil import ask_anvil
+from pillarbox.cli.failure import NO_USER, CommandFailed
 from pillarbox.cli.options import ConfigOption, OverrideOption, settings_of
 from pillarbox.runtime.anvil_client import AnvilClient
-from pillarbox.settings.model import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Who guessed passwords, and whom to forgive.")
-_T = TypeVar("_T")
 
 
 @app.command("list")
@@ -34,7 +30,7 @@ def show(
     """List wrong passwords by user and by address, the most first."""
     settings = settings_of(config, override)
     expire = settings.auth_penalty_expire
-    for one in asyncio.run(_asked(settings, lambda anvil: anvil.penalised(expire))):
+    for one in ask_anvil(settings, lambda anvil: anvil.penalised(expire)):
         if fnmatchcase(one.key, mask):
             typer.echo(f"{one.key}  {one.failures} failures, the last {math.ceil(one.since)} s ago")
 
@@ -53,16 +49,6 @@ def forgive(
         await anvil.pardon(keys)
         return [key for key in keys if key not in known]
 
-    unknown = asyncio.run(_asked(settings, work))
+    unknown = ask_anvil(settings, work)
     if unknown:
         raise CommandFailed(f"nothing is held against {', '.join(unknown)}", NO_USER)
-
-
-async def _asked(settings: Settings, work: Callable[[AnvilClient], Awaitable[_T]]) -> _T:
-    anvil = AnvilClient(Path(settings.base_dir) / "anvil")
-    try:
-        return await work(anvil)
-    except (ConnectionError, TimeoutError):
-        raise CommandFailed("anvil does not answer (does the server run?)", TEMPORARY) from None
-    finally:
-        await anvil.close()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pillarbox.cli.anvil import ask_anvil
 from pillarbox.cli.control import ask, since
 from pillarbox.cli.failure import NO_USER, CommandFailed
 from pillarbox.cli.options import ConfigOption, OverrideOption, settings_of
 
-app = typer.Typer(help="List and end sessions passed on to other servers.", no_args_is_help=True)
+app = typer.Typer(
+    help="Sessions passed on to other servers: list and end them.", no_args_is_help=True
+)
 
 HostOption = Annotated[
     str, typer.Option("--host", metavar="MASK", help="Only sessions with this server.")
@@ -45,6 +49,22 @@ def kick(
     if not found:
         raise CommandFailed("no such session is passed on", NO_USER)
     _print(found, as_json)
+
+
+@app.command()
+def hosts(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    config: ConfigOption = None,
+    override: OverrideOption = None,
+) -> None:
+    """List the servers that were found down of late, and are spared most logins."""
+    settings = settings_of(config, override)
+    for one in ask_anvil(settings, lambda anvil: anvil.down_hosts()):
+        if as_json:
+            typer.echo(json.dumps({"host": one.host, "since": one.since, "tried": one.tried}))
+        else:
+            tried = ", tried now" if one.tried else ""
+            typer.echo(f"{one.host:<30} found down {math.ceil(one.since)} s ago{tried}")
 
 
 def _ask(

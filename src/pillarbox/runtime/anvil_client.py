@@ -1,4 +1,6 @@
-"""Counting connections and wrong passwords over all processes: the client of the anvil service.
+"""What all processes must know of each other: the client of the anvil service.
+
+Anvil counts connections and wrong passwords, and knows which servers behind the proxy are down.
 
 `AnvilClient.connect` asks for one more connection of a user from an address and gets yes or no in
 one atomic step; `disconnect` gives it back.  Whatever this process registered is released by anvil
@@ -92,19 +94,58 @@ class Penalty(msgspec.Struct, array_like=True, frozen=True):
     since: float
 
 
-Request = Connect | Disconnect | Who | Failures | Failed | Forgive | Penalised
+class TryHost(msgspec.Struct, tag="try_host", frozen=True):
+    """May a session (``trial``) try to reach this server, as ``host:port``?"""
+
+    host: str
+    trial: str
+
+
+class TriedHost(msgspec.Struct, tag="tried_host", frozen=True):
+    """Whether it was reached; None: nobody knows."""
+
+    host: str
+    trial: str
+    reached: bool | None
+
+
+class DownHosts(msgspec.Struct, tag="down_hosts", frozen=True):
+    """List the servers that are down."""
+
+
+class DownHost(msgspec.Struct, array_like=True, frozen=True):
+    """A server, the seconds since it was last found down, and whether somebody tries it now."""
+
+    host: str
+    since: float
+    tried: bool
+
+
+Request = (
+    Connect
+    | Disconnect
+    | Who
+    | Failures
+    | Failed
+    | Forgive
+    | Penalised
+    | TryHost
+    | TriedHost
+    | DownHosts
+)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``ok`` False: over the limit.
+    """``ok`` False: over the limit, or not to be tried.
 
-    ``sessions`` answers Who, ``failures`` Failures, ``penalties`` Penalised.
+    ``sessions`` answers Who, ``failures`` Failures, ``penalties`` Penalised, ``hosts`` DownHosts.
     """
 
     ok: bool = True
     sessions: list[AnvilSession] = []
     failures: int = 0
     penalties: list[Penalty] = []
+    hosts: list[DownHost] = []
 
 
 class AnvilClient:
@@ -193,6 +234,25 @@ class AnvilClient:
         await self._attempted.wait()
         await self._ask(Forgive(keys))
 
+    async def try_host(self, host: str, trial: str) -> bool:
+        """Whether this server may be tried now; True also while anvil cannot be reached."""
+        self.start()
+        await self._attempted.wait()
+        try:
+            return (await self._ask(TryHost(host, trial))).ok
+        except (ConnectionError, TimeoutError):
+            return True
+
+    def tried_host(self, host: str, trial: str, reached: bool | None) -> None:
+        """What came of an attempt that `try_host` allowed."""
+        self._tell(TriedHost(host, trial, reached))
+
+    async def down_hosts(self) -> list[DownHost]:
+        """Which servers are down.  Raises ConnectionError, TimeoutError."""
+        self.start()
+        await self._attempted.wait()
+        return (await self._ask(DownHosts())).hosts
+
     def _tell(self, request: Request) -> None:
         if self._writer is not None:
             self._waiting.append(None)
@@ -213,7 +273,7 @@ class AnvilClient:
             try:
                 reader, writer = await asyncio.open_unix_connection(str(self._path))
             except OSError as error:
-                self._complain(f"{error.strerror}; connections are not limited meanwhile")
+                self._complain(f"{error.strerror}; nothing is limited meanwhile")
                 self._attempted.set()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue

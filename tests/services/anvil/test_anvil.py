@@ -108,7 +108,7 @@ def test_without_anvil_nobody_is_kept_out_and_later_all_are_counted(tmp_path: Pa
 
     drive(scenario)
     assert len(lines) == 1
-    assert "connections are not limited meanwhile" in lines[0].text
+    assert "nothing is limited meanwhile" in lines[0].text
 
 
 def test_garbage_is_refused(tmp_path: Path) -> None:
@@ -122,5 +122,36 @@ def test_garbage_is_refused(tmp_path: Path) -> None:
             client = AnvilClient(path)
             assert await client.connect("bob", "imap", IP, "a", 1)
             await client.close()
+
+    drive(scenario)
+
+
+def test_a_host_that_is_down_is_known_to_all(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with anvil(tmp_path) as path:
+            one, two = AnvilClient(path), AnvilClient(path)
+            assert await one.try_host("mx:143", "a")
+            one.tried_host("mx:143", "a", False)
+            assert await one.try_host("mx:143", "b")
+            [down] = await two.down_hosts()
+            assert (down.host, down.tried) == ("mx:143", True)
+            assert not await two.try_host("mx:143", "c")
+            await one.close()
+            while not await two.try_host("mx:143", "c"):
+                pass
+            two.tried_host("mx:143", "c", True)
+            assert await two.down_hosts() == []
+            await two.close()
+
+    drive(scenario)
+
+
+def test_without_anvil_every_host_may_be_tried(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        client = AnvilClient(tmp_path / "anvil", Log("test", lambda line: None))
+        for _ in range(2):
+            assert await client.try_host("mx:143", "a")
+            client.tried_host("mx:143", "a", False)
+        await client.close()
 
     drive(scenario)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from pillarbox.runtime.acceptor import Acceptor
+from pillarbox.runtime.anvil_client import AnvilClient
 from pillarbox.runtime.auth_client import AuthClient, AuthTemporaryError
 from pillarbox.runtime.handoff import HandoffClient
 from pillarbox.runtime.login.log_text import LoginText
@@ -64,7 +64,8 @@ class LoginServer:
         self.trusted = [
             ipaddress.ip_network(text, strict=False) for text in settings.login_trusted_networks
         ]
-        self.hosts = Hosts(time.monotonic)
+        self._anvil = AnvilClient(ctx.base_dir / "anvil", ctx.log, ctx.scope)
+        self.hosts = Hosts(self._anvil)
         self.proxied: set[Proxied] = set()
         self.acceptor = Acceptor(ctx, self.connection, tls=self.tls)
         answer_questions(ctx, self.proxied)
@@ -95,6 +96,7 @@ class LoginServer:
         finally:
             self.workers.close()
             self.auth.close()
+            await self._anvil.close()
 
     async def _until_told(self) -> None:
         """Return when stopped, or when replaced and nobody is left."""

@@ -16,16 +16,20 @@ from pillarbox.runtime.anvil_client import (
     AnvilSession,
     Connect,
     Disconnect,
+    DownHosts,
     Failed,
     Failures,
     Forgive,
     Penalised,
     Request,
+    TriedHost,
+    TryHost,
 )
 from pillarbox.runtime.connection import Connection
 from pillarbox.runtime.frames import FrameReader, FrameTooLong, encode_frame
 from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.anvil.counter import Counter
+from pillarbox.services.anvil.hosts import Hosts
 from pillarbox.services.anvil.penalties import Penalties
 
 LISTED = 1000
@@ -38,14 +42,20 @@ _LIMIT = encode_frame(Answer(ok=False))
 class AnvilConnection(Connection):
     """The owner of the sessions that its process registered."""
 
-    __slots__ = ("_counter", "_penalties", "_reader")
+    __slots__ = ("_counter", "_hosts", "_penalties", "_reader")
 
     def __init__(
-        self, ctx: ServiceContext, listener: BoundListener, counter: Counter, penalties: Penalties
+        self,
+        ctx: ServiceContext,
+        listener: BoundListener,
+        counter: Counter,
+        penalties: Penalties,
+        hosts: Hosts,
     ) -> None:
         super().__init__(ctx, listener)
         self._counter = counter
         self._penalties = penalties
+        self._hosts = hosts
         self._reader: FrameReader[Request] = FrameReader(cast(type[Request], Request), MAX_REQUEST)
 
     def received(self, data: bytes) -> None:
@@ -78,6 +88,8 @@ class AnvilConnection(Connection):
             self.send(encode_frame(Answer(penalties=worst)))
         elif isinstance(request, Failures | Failed | Forgive):
             self._penalise(request)
+        elif isinstance(request, TryHost | TriedHost | DownHosts):
+            self._host(request)
         else:
             found = list(self._counter.sessions(request.user))
             self.send(encode_frame(Answer(sessions=found)))
@@ -94,10 +106,22 @@ class AnvilConnection(Connection):
             self._penalties.forgive(request.keys)
         self.send(_OK)
 
+    def _host(self, request: TryHost | TriedHost | DownHosts) -> None:
+        now = time.monotonic()
+        if isinstance(request, DownHosts):
+            self.send(encode_frame(Answer(hosts=self._hosts.down(now))))
+        elif isinstance(request, TryHost):
+            tries = self._hosts.begin(self, request.host, request.trial, now)
+            self.send(_OK if tries else _LIMIT)
+        else:
+            self._hosts.end(self, request.host, request.trial, request.reached, now)
+            self.send(_OK)
+
     def shutting_down(self) -> None:
         """Anvil stops last of all who use it: just go."""
         self.abort("Server shutting down")
 
     def closed(self, reason: str) -> None:
-        """The process is gone: so are its sessions."""
+        """The process is gone: so are its sessions, and what it tried."""
         self._counter.forget(self)
+        self._hosts.forget(self)

@@ -1,7 +1,7 @@
 """The anvil service: one small process that knows the sessions of all the others, and who guessed.
 
-Its socket is shared by every process of the server.  See `services.anvil.counter` and
-`services.anvil.penalties` for what it promises and `runtime.anvil_client` for how it is asked.
+Its socket is shared by every process of the server.  See `services.anvil.counter`, `penalties` and
+`hosts` for what it promises and `runtime.anvil_client` for how it is asked.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ async def run(ctx: ServiceContext) -> None:
     """Serve until the master says stop."""
     from pillarbox.runtime.acceptor import Acceptor
     from pillarbox.services.anvil.counter import Counter
+    from pillarbox.services.anvil.hosts import Hosts
     from pillarbox.services.anvil.penalties import Penalties
     from pillarbox.services.anvil.server import AnvilConnection
 
-    counter, penalties = Counter(), Penalties()
-    acceptor = Acceptor(ctx, lambda listener: AnvilConnection(ctx, listener, counter, penalties))
+    counter, penalties, hosts = Counter(), Penalties(), Hosts()
+    acceptor = Acceptor(
+        ctx, lambda listener: AnvilConnection(ctx, listener, counter, penalties, hosts)
+    )
     acceptor.start()
     await ctx.ready()
     await ctx.shutdown.wait()

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pillarbox.runtime.login.proxy.hosts import DOWN_SECONDS, MAX_HOSTS, Hosts
 from pillarbox.runtime.login.proxy.place import BadTarget
 from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
 from pillarbox.runtime.login.proxy.target import Target, redirected, target_of
@@ -109,35 +108,3 @@ def test_referrals(url: str, host: str, port: int, user: str) -> None:
 def test_bad_referrals(url: str) -> None:
     with pytest.raises(BadTarget):
         redirected(made(), url, IMAP)
-
-
-def test_a_host_that_is_down_is_tried_by_one_at_a_time() -> None:
-    now = [0.0]
-    hosts = Hosts(lambda: now[0])
-    key = ("mx", 143)
-    assert hosts.begin(key)
-    assert hosts.begin(key)
-    hosts.end(key, False)
-    hosts.end(key, False)
-    assert hosts.is_down(key)
-    assert hosts.begin(key)
-    assert not hosts.begin(key)
-    assert hosts.begin(("other", 143))
-    hosts.end(key, None)
-    assert hosts.begin(key)
-    now[0] = DOWN_SECONDS
-    assert hosts.begin(key)
-    hosts.end(key, True)
-    assert not hosts.is_down(key)
-    hosts.end(key, True)
-    assert hosts.begin(key)
-    assert hosts.begin(key)
-
-
-def test_the_number_of_hosts_is_bounded() -> None:
-    hosts = Hosts(lambda: 0.0)
-    for number in range(MAX_HOSTS + 10):
-        hosts.begin((str(number), 1))
-        hosts.end((str(number), 1), False)
-    assert hosts.is_down((str(MAX_HOSTS + 9), 1))
-    assert not hosts.is_down(("0", 1))

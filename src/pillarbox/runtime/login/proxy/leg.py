@@ -28,6 +28,7 @@ from pillarbox.runtime.relay import Relay, Side
 from pillarbox.runtime.tls import TlsError
 from pillarbox.wire.haproxy.render import render
 from pillarbox.wire.proxy.dialogue import (
+    AUTH_TEMP_FAILED,
     PROTOCOL_FAILURE,
     REMOTE_FAILURE,
     LoggedIn,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 CONNECT_FAILED: Final = "proxy_dest_connect_failed"
 INTERNAL_FAILURE: Final = "proxy_dest_internal_failure"
-AGAIN: Final = (CONNECT_FAILED, REMOTE_FAILURE)
+AGAIN: Final = (CONNECT_FAILED, REMOTE_FAILURE, AUTH_TEMP_FAILED)
 """Failures after which another attempt may help."""
 FIRST_PAUSE: Final = 0.1
 PAUSE_GROWTH: Final = 4.0
@@ -79,12 +80,11 @@ class Leg:
         """Log in at the server; cancelled when the client leaves."""
         if proxy_session_started.emit is not None:
             proxy_session_started.emit(self.scope)
-        hosts = self._client.server.hosts
-        key = (self.target.ip or self.target.host, self.target.port)
-        if not hosts.begin(key):
-            return self._failed(Refused(CONNECT_FAILED, "the host is down"))
+        hosts, session = self._client.server.hosts, self._client.session
         reached: bool | None = None
         try:
+            if not await hosts.begin(self.target, session):
+                return self._failed(Refused(CONNECT_FAILED, "the host is down"))
             result = await self._attempts()
             reached = not (isinstance(result, Refused) and result.error_code == CONNECT_FAILED)
         except asyncio.CancelledError:
@@ -92,7 +92,7 @@ class Leg:
             self.finished("client", "", error="the client left before it was logged in")
             raise
         finally:
-            hosts.end(key, reached)
+            hosts.end(self.target, session, reached)
         if isinstance(result, Refused):
             return self._failed(result)
         if proxy_session_established.emit is not None:
