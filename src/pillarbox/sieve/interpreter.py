@@ -5,8 +5,8 @@ extensions, limits.  It touches nothing outside: whatever it must know it yields
 Whatever goes wrong, limits included, ends the run with the error told and an implicit keep; what
 was already decided by then is dropped, for half a script is no filter.
 
-Tests that ask nothing are evaluated by plain calls (`Run.test_now`), the others by generators
-(`Run.test`): the two say the same.
+Tests that ask nothing are evaluated by plain calls (`Run.test_now`, and without a trace by what
+`quick` made of them), the others by generators (`Run.test`): all say the same.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pillarbox.sieve import quick
 from pillarbox.sieve.environment import Envelope, Environment
 from pillarbox.sieve.errors import Diagnostic, SieveLimitError, SieveRunError
 from pillarbox.sieve.limits import Limits
@@ -130,7 +131,12 @@ class Run:
             self.node = node
             self.spend(1)
             if node.name == "if":
-                flow = yield from self._if(node)
+                choose = None if self.tracing else quick.branches(node)
+                if choose is None:
+                    flow = yield from self._if(node)
+                else:
+                    chosen = choose(self)
+                    flow = None if chosen is None else (yield from self.block(chosen))
             else:
                 if self.tracing:
                     self.note(node, node.name)
@@ -157,7 +163,11 @@ class Run:
                     name = self.frame.script.name
                     self.result.trace.append(TraceItem(name, line, column, self._indent, "if"))
                 self._indent += 1
-                outcome = self.test_now(test) if not test.asks else (yield from self.test(test))
+                outcome = (
+                    (yield from self.test(test))
+                    if test.asks or self.tracing
+                    else quick.test(test)(self)
+                )
                 self._indent -= 1
                 if not outcome:
                     continue

@@ -8,7 +8,8 @@ the message as it came.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from pillarbox.mail import mime
 from pillarbox.mail.charsets import decode_words
@@ -19,7 +20,7 @@ from pillarbox.sieve.addresses import field_addresses
 class HeaderField:
     """One field: upper-case name, its lines as they stand, and its value as text."""
 
-    __slots__ = ("_addresses", "_text", "line", "name", "value_at")
+    __slots__ = ("_addresses", "_folded", "_text", "line", "name", "value_at")
 
     def __init__(self, name: str, line: bytes, value_at: int, text: str | None = None) -> None:
         self.name = name
@@ -27,6 +28,7 @@ class HeaderField:
         self.value_at = value_at
         self._text = text
         self._addresses: list[tuple[str | None, str | None]] | None = None
+        self._folded: tuple[Callable[[str], Any], Any] | None = None
 
     @property
     def raw(self) -> bytes:
@@ -39,6 +41,13 @@ class HeaderField:
         if self._text is None:
             self._text = decode_words(self.raw)
         return self._text
+
+    def folded(self, fold: Callable[[str], Any]) -> Any:
+        """The text folded by a comparator; the last folding is remembered."""
+        known = self._folded
+        if known is None or known[0] is not fold:
+            known = self._folded = (fold, fold(self.text))
+        return known[1]
 
     @property
     def addresses(self) -> list[tuple[str | None, str | None]]:
@@ -95,13 +104,13 @@ class Message:
         self.version += 1
 
     def _index(self) -> None:
-        self._by_name: dict[str, list[HeaderField]] = {}
+        self.by_name: dict[str, list[HeaderField]] = {}
         for item in self.all_fields:
-            self._by_name.setdefault(item.name, []).append(item)
+            self.by_name.setdefault(item.name, []).append(item)
 
     def fields(self, name: str) -> list[HeaderField]:
         """The fields of that name (any case), in their order; the list must not be changed."""
-        return self._by_name.get(name.upper(), [])
+        return self.by_name.get(name.upper(), [])
 
     def set_fields(self, fields: list[HeaderField]) -> None:
         """Make these the fields of the header: a new version."""

@@ -108,6 +108,7 @@ class Node:
     asks: bool = False
     known: bool | None = None  # settled when compiling, by ihave
     data: Any = None
+    quick: Any = None  # what `pillarbox.sieve.quick` made of it
 
     def text(self, name: str) -> Text:
         """A string argument; KeyError if an optional one is not there."""

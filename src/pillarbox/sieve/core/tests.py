@@ -52,7 +52,8 @@ def check_names(v: Validator, node: Node, names: tuple[Text, ...]) -> None:
             )
 
 
-def _header(run: Run, node: Node) -> list[str]:
+def header_values(run: Run, node: Node) -> list[str]:
+    """The texts that a header test looks at."""
     names = run.texts(node.texts("names"))
     return [found.text for name in names for found in run.fields(node, name)]
 
@@ -61,7 +62,8 @@ def _check_header(v: Validator, node: Node) -> None:
     check_names(v, node, node.texts("names"))
 
 
-def _address(run: Run, node: Node) -> list[str]:
+def address_values(run: Run, node: Node) -> list[str]:
+    """The addresses, or parts of them, that an address test looks at."""
     names = run.texts(node.texts("names"))
     return [
         value
@@ -75,7 +77,7 @@ def _address(run: Run, node: Node) -> list[str]:
 def address_part(run: Run, node: Node, local: str | None, domain: str | None) -> str | None:
     """The part of an address that the test's tags want."""
     if node.part is None:
-        return _all(run, local, domain)
+        return address_all(run, local, domain)
     return node.part.part(run, local, domain)
 
 
@@ -91,7 +93,8 @@ def _check_address(v: Validator, node: Node) -> None:
             )
 
 
-def _exists(run: Run, node: Node) -> bool:
+def exists(run: Run, node: Node) -> bool:
+    """Whether there are fields of all names."""
     return all(run.fields(node, name) for name in run.texts(node.texts("names")))
 
 
@@ -105,7 +108,8 @@ def _check_size(v: Validator, node: Node) -> None:
         v.error(node.position, "the size test requires either the :over or the :under tag")
 
 
-def _all(run: Run, local: str | None, domain: str | None) -> str | None:
+def address_all(run: Run, local: str | None, domain: str | None) -> str | None:
+    """The whole address."""
     if local is None:
         return "" if domain is None else f"@{domain}"
     return local if domain is None else f"{local}@{domain}"
@@ -126,7 +130,7 @@ EXTENSION = Extension(
     tests=(
         TestSpec(
             "header",
-            values=_header,
+            values=header_values,
             arguments=(NAMES, KEYS),
             keys="keys",
             fields=True,
@@ -134,14 +138,14 @@ EXTENSION = Extension(
         ),
         TestSpec(
             "address",
-            values=_address,
+            values=address_values,
             arguments=(NAMES, KEYS),
             keys="keys",
             fields=True,
             parts=True,
             validate=_check_address,
         ),
-        TestSpec("exists", _exists, arguments=(NAMES,), fields=True, validate=_check_header),
+        TestSpec("exists", exists, arguments=(NAMES,), fields=True, validate=_check_header),
         TestSpec(
             "size",
             _size,
@@ -153,7 +157,7 @@ EXTENSION = Extension(
     comparators=(OCTET, ASCII_CASEMAP),
     match_types=(IS, CONTAINS, MATCHES),
     address_parts=(
-        AddressPart("all", _all),
+        AddressPart("all", address_all),
         AddressPart("localpart", _localpart),
         AddressPart("domain", _domain),
     ),
