@@ -115,9 +115,8 @@ REQUIRE = (
 
 @given(st.lists(TESTS, min_size=1, max_size=4), st.sampled_from(MAILS))
 def test_any_tests_give_the_same(tests: list[str], mail: bytes) -> None:
-    first, *others = [
-        f'if {test} {{ addflag "flag{n} ${{1}}"; }}\n' for n, test in enumerate(tests)
-    ]
+    commands = [f'if {test} {{ addflag "f{n} ${{1}}"; }}\n' for n, test in enumerate(tests)]
+    first, *others = commands
     chain = [first, *(f"els{other}" for other in others)]
     same(REQUIRE + "".join(commands), mail)
     same(REQUIRE + "".join(chain) + 'else { addflag "none"; }', mail)
