@@ -14,9 +14,9 @@ from pillarbox.delivery.log_line import DeliveryLog
 from pillarbox.delivery.message import Facts
 from pillarbox.delivery.sieve.case import Case
 from pillarbox.delivery.sieve.language import texts_of
-from pillarbox.delivery.sieve_storage.places import user_values
 from pillarbox.delivery.spool import Buffer
 from pillarbox.events.event import Scope
+from pillarbox.mailstore.dicts import user_values
 from pillarbox.mailstore.user import MailUser
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings

@@ -18,12 +18,13 @@ from pillarbox.delivery.sieve.answers import Answers
 from pillarbox.delivery.sieve.case import Case
 from pillarbox.delivery.sieve.execution import run_one, run_sequence
 from pillarbox.delivery.sieve.lists import Lists
-from pillarbox.delivery.sieve.memory import Dicts, Memory
+from pillarbox.delivery.sieve.memory import Memory
 from pillarbox.delivery.sieve.sequence import Scripts, at_delivery, find_own, of_type
 from pillarbox.delivery.sieve_storage.errors import ScriptRefused
 from pillarbox.delivery.sieve_storage.places import Places
 from pillarbox.drivers.dict.api import DictError
 from pillarbox.events.event import Scope
+from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.user import MailUser
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pillarbox.delivery.sieve.memory import Dicts
 from pillarbox.drivers.dict.api import DictError, valid_key
+from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.user import MailUser
 from pillarbox.settings.model import Settings
 

@@ -10,59 +10,17 @@ Between looking and remembering others may look: `Memory.busy` has what this pro
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from pillarbox.delivery.sieve_storage.places import user_values
-from pillarbox.drivers import registry
-from pillarbox.drivers.dict.api import Dict, DictError, Set
+from pillarbox.drivers.dict.api import Dict, Set
+from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.user import MailUser
-from pillarbox.settings.model import DictBlockSettings, Settings
-from pillarbox.settings.variables import expand
+from pillarbox.settings.model import Settings
 from pillarbox.sieve.result import DuplicateMark
 
 FILE: Final = "%{home}/.sieve-memory"
-OPEN_DICTS: Final = 64
-_OWN: Final = DictBlockSettings(driver="file", dict_file_path=FILE)
-
-
-class Dicts:
-    """The dicts of one process that are open, the most recently used ones."""
-
-    def __init__(self, most: int = OPEN_DICTS) -> None:
-        self._most = most
-        self._open: OrderedDict[tuple[str, str, str], Dict] = OrderedDict()
-
-    async def get(self, settings: Settings, block: str, user: MailUser) -> Dict:
-        """The dict of that block for a user; "" is the file in the user's home.
-
-        Raises DictError.
-        """
-        if block and block not in settings.dict:
-            raise DictError(f"there is no dict {block!r} in the settings")
-        chosen = settings.dict[block] if block else _OWN
-        driver = chosen.driver or block
-        try:
-            values = user_values(user.name, user.fields, settings)
-            path = expand(chosen.dict_file_path, values)
-            key = (block, driver, path)
-            found = self._open.get(key)
-            if found is None:
-                found = registry.load("dict", driver).make(chosen, path)
-                self._open[key] = found
-        except (ValueError, registry.UnknownDriver, registry.MissingRequirement) as error:
-            raise DictError(f"dict {block!r}: {error}") from error
-        self._open.move_to_end(key)
-        if len(self._open) > self._most:
-            await self._open.popitem(last=False)[1].close()
-        return found
-
-    async def close(self) -> None:
-        """Close them all."""
-        while self._open:
-            await self._open.popitem()[1].close()
 
 
 class Memory:
@@ -110,7 +68,8 @@ class Memory:
             self._busy.discard(key)
 
     async def _dict(self) -> Dict:
-        return await self._dicts.get(self._settings, self._settings.sieve_dict, self._user)
+        block = self._settings.sieve_dict
+        return await self._dicts.get(self._settings, block, self._user, FILE)
 
     def _key(self, kind: str, *what: str) -> str:
         text = "\0".join((self._user.name, *what))

@@ -17,24 +17,16 @@ from pillarbox.delivery.sieve_storage.storage import ScriptStorage
 from pillarbox.drivers import registry
 from pillarbox.drivers.script.api import Place, ScriptDriver
 from pillarbox.events.event import Scope
+from pillarbox.mailstore.dicts import user_values
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings
 from pillarbox.settings.schema.sieve_script import ScriptType, SieveScriptSettings
-from pillarbox.settings.variables import expand
 
 
 def blocks_of(settings: Settings, kind: ScriptType) -> list[tuple[str, SieveScriptSettings]]:
     """The blocks of one type, with their names, in order."""
     found = [(name, one) for name, one in settings.sieve_script.items() if one.type == kind]
     return sorted(found, key=lambda item: item[1].precedence)
-
-
-def user_values(name: str, fields: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """The variables of a user for paths.  Raises VariableError."""
-    username, _, domain = name.partition("@")
-    values = {"user": name, "username": username, "domain": domain}
-    values["home"] = fields.get("home") or expand(settings.mail_home, values)
-    return values
 
 
 _last_rules: tuple[Settings, dict[Location, Rules]] | None = None
