@@ -123,7 +123,7 @@ def delete(
         typer.confirm(f"Delete {name} with its {messages} messages?", abort=True)
 
     async def work(user: MailUser) -> None:
-        await user.mailboxes.delete(name)
+        await user.delete_mailbox(name)
 
     with_user(settings, user, work)
     typer.echo(f"Deleted {name}.")
@@ -140,7 +140,7 @@ def rename(
     """Rename a mailbox and its children; INBOX gives its mail away and stays."""
 
     async def work(user: MailUser) -> None:
-        await user.mailboxes.rename(name, new)
+        await user.rename_mailbox(name, new)
 
     with_user(settings_of(config, override), user, work)
     typer.echo(f"Renamed {name} to {new}.")

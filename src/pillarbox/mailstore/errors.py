@@ -95,6 +95,25 @@ class TooManyKeywords(LimitExceeded):
     default = "Too many different keywords in this mailbox"
 
 
+class InvalidAnnotation(MailError):
+    """No annotation can have this name: the client's mistake (BAD, not NO)."""
+
+    default = "Invalid name of an annotation"
+
+
+class AnnotationTooLarge(MailError):
+    """The value of an annotation is larger than mail_attribute_max_value_size."""
+
+    default = "The annotation is too large"
+
+
+class TooManyAnnotations(MailError):
+    """There are mail_attribute_max_count annotations already (RFC 5464)."""
+
+    code = b"METADATA TOOMANY"
+    default = "There are too many annotations"
+
+
 class BadSequence(MailError):
     """A sequence number beyond the end of the mailbox: the client's mistake (BAD, not NO)."""
 

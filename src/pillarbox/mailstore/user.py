@@ -28,11 +28,13 @@ from pillarbox.drivers.storage.api import (
 )
 from pillarbox.events.event import Scope
 from pillarbox.mailstore import moves
+from pillarbox.mailstore.annotations import Annotations
+from pillarbox.mailstore.dicts import Dicts, user_values
 from pillarbox.mailstore.errors import MailboxDeleted, MailError, NoSuchMailbox, Temporary
 from pillarbox.mailstore.index import lock, opening
 from pillarbox.mailstore.index.index import MailboxIndex, Options
 from pillarbox.mailstore.index.records import Records
-from pillarbox.mailstore.list import MailboxEntry, MailboxList
+from pillarbox.mailstore.list import INBOX, MailboxEntry, MailboxList, normalize
 from pillarbox.mailstore.mailbox import Mailbox
 from pillarbox.mailstore.purging import PurgeGate, relocate_in
 from pillarbox.mailstore.quota import Quota, quota_of
@@ -49,17 +51,16 @@ _MARKER: Final = "indexed"
 
 def mail_path_of(name: str, fields: Mapping[str, str], settings: Settings) -> Path:
     """The folder of a user's mail.  Raises VariableError."""
-    username, _, domain = name.partition("@")
-    values = {"user": name, "username": username, "domain": domain}
-    home = fields.get("home") or expand(settings.mail_home, values)
-    values["home"] = home
+    values = user_values(name, fields, settings)
     return Path(expand(fields.get("mail_path") or settings.mail_path, values))
 
 
 class MailUser:
     """One user, shared by all its sessions in this process; made by `Users.acquire`."""
 
-    def __init__(self, name: str, fields: Mapping[str, str], settings: Settings) -> None:
+    def __init__(
+        self, name: str, fields: Mapping[str, str], settings: Settings, dicts: Dicts
+    ) -> None:
         self.name = name
         self.settings = settings
         self.scope = Scope(None, ("storage",), user=name)
@@ -70,6 +71,7 @@ class MailUser:
         driver = registry.load("storage", settings.mail_driver)
         self.store: MessageStore = driver.open_store(self.mail_path, settings)
         self.mailboxes = MailboxList(self.mail_path, settings)
+        self.annotations = Annotations(self, dicts)
         self.active_moves: set[int] = set()
         self._open: OrderedDict[bytes, Mailbox] = OrderedDict()
         self._uses: dict[bytes, int] = {}
@@ -125,6 +127,28 @@ class MailUser:
         idle = [guid for guid in self._open if guid not in self._uses]
         for guid in idle[: max(0, len(idle) - IDLE_MAILBOXES)]:
             self._close_later(self._open.pop(guid))
+
+    async def delete_mailbox(self, name: str) -> None:
+        """Remove a mailbox with its mail and its annotations.
+
+        Raises NoSuchMailbox, CannotDelete, Temporary.
+        """
+        entry = self.mailboxes.get(name)
+        await self.mailboxes.delete(name)
+        if entry is not None:
+            await self.annotations.forget(entry)
+
+    async def rename_mailbox(self, old: str, new: str) -> None:
+        """Rename a mailbox and its children; an INBOX that is renamed keeps its annotations, too.
+
+        Raises NoSuchMailbox, MailboxExists, InvalidName, Temporary.
+        """
+        before = self.mailboxes.get(INBOX)
+        await self.mailboxes.rename(old, new)
+        after = self.mailboxes.get(INBOX)
+        if normalize(old) == INBOX and before is not None and after is not None:
+            with contextlib.suppress(Temporary):
+                await self.annotations.copy(before, after)
 
     def _close_later(self, mailbox: Mailbox) -> None:
         task = asyncio.get_running_loop().create_task(mailbox.close())
@@ -281,6 +305,7 @@ class Users:
         self._uses: dict[str, int] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._dicts = Dicts()
 
     async def acquire(self, name: str, fields: Mapping[str, str], settings: Settings) -> MailUser:
         """The user, opened at need, counted until `release`.  Raises Temporary."""
@@ -316,7 +341,7 @@ class Users:
     async def _prepare(self, name: str, fields: Mapping[str, str], settings: Settings) -> None:
         """Open a user whom nobody had open; sessions that come at the same time share it."""
         try:
-            user = MailUser(name, fields, settings)
+            user = MailUser(name, fields, settings, self._dicts)
             await asyncio.to_thread(user.prepare)
             self._open[name] = user
         finally:
@@ -345,4 +370,5 @@ class Users:
                 await self._open.popitem()[1].close()
             if self._closing:
                 await asyncio.wait(list(self._closing.values()))
+        await self._dicts.close()
         self._uses.clear()

@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import partial
 from typing import cast
 
+from pillarbox.services.imap.capability import capabilities
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.services.imap.stream import Deflated
-from pillarbox.wire.imap.capability import AFTER_LOGIN, announce
 from pillarbox.wire.imap.compress import Compress
 from pillarbox.wire.imap.enable import Enable
 from pillarbox.wire.imap.response import No
@@ -21,8 +21,7 @@ from pillarbox.wire.imap.states import State
 
 def capability(run: Run) -> Ok:
     """CAPABILITY."""
-    names = announce(AFTER_LOGIN, run.session.settings.imap_capability)
-    run.session.send(b"* CAPABILITY %b\r\n" % names)
+    run.session.send(b"* CAPABILITY %b\r\n" % capabilities(run.session.settings))
     return Ok("Capability completed.")
 
 

@@ -1,4 +1,5 @@
-"""LIST and LSUB (RFC 3501 6.3.8-9, RFC 5258 LIST-EXTENDED, RFC 5819 LIST-STATUS, RFC 6154).
+"""LIST and LSUB (RFC 3501 6.3.8-9, RFC 5258 LIST-EXTENDED, RFC 5819 LIST-STATUS, RFC 6154,
+RFC 9590 LIST-METADATA).
 
 All names of the user, mailboxes and the missing parents between them, go into one tree of
 `Node`s; what a command asks is then a walk over it.  A missing parent is \\NonExistent, which
@@ -8,16 +9,21 @@ subscribed descendants, so each node counts them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pillarbox.mailstore import errors
 from pillarbox.mailstore.list import MailboxList
+from pillarbox.services.imap.metadata import metadata_line, require_metadata
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.services.imap.status import status_line
 from pillarbox.wire.imap import response
 from pillarbox.wire.imap.list import List, Lsub, compile_patterns
+
+if TYPE_CHECKING:
+    from pillarbox.services.imap.session import ImapSession
 
 _BATCH: Final = 32
 
@@ -44,27 +50,43 @@ def list_mailboxes(run: Run) -> Ok | Coroutine[Any, Any, Ok]:
         name = response.mailbox(root + found) if found else b'""'
         session.send(b'* LIST (\\Noselect) "%b" %b\r\n' % (separator, name))
         return Ok("List completed.")
-    if args.status:
-        return _with_status(run, args)
+    if args.metadata:
+        require_metadata(session)
+    if args.status or args.metadata:
+        return _with_more(run, args)
     session.send(*[line for _, line in _lines(session.user.mailboxes, args)])
     return Ok("List completed.")
 
 
-async def _with_status(run: Run, args: List) -> Ok:
-    """Each LIST reply followed by its STATUS; mailboxes that vanish meanwhile have none."""
+async def _with_more(run: Run, args: List) -> Ok:
+    """Each LIST reply followed by its STATUS and METADATA; mailboxes that vanish have none."""
     session = run.session
     if "HIGHESTMODSEQ" in args.status:
         session.enable_condstore()
+    entries = args.metadata
     for number, (node, line) in enumerate(_lines(session.user.mailboxes, args)):
         session.send(line)
         if node.exists:
-            try:
-                session.send(status_line(session, node.name, args.status))
-            except errors.NoSuchMailbox:
-                pass
+            with contextlib.suppress(errors.NoSuchMailbox):
+                if args.status:
+                    session.send(status_line(session, node.name, args.status))
+                if entries:
+                    entries = await _send_metadata(session, node.name, entries)
         if number % _BATCH == _BATCH - 1:
             await session.breathe()
     return Ok("List completed.")
+
+
+async def _send_metadata(
+    session: ImapSession, name: str, entries: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Send a mailbox's METADATA; which entries to ask of the next one: none if it cannot be now."""
+    try:
+        line = await metadata_line(session, name, entries)
+    except errors.Temporary:
+        return ()
+    await session.send_slowly(line)
+    return entries
 
 
 def lsub(run: Run) -> Ok:

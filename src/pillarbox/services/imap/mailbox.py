@@ -42,16 +42,16 @@ async def delete(run: Run) -> Ok:
     if entry is not None and selected is not None and selected.mailbox.guid == entry.guid:
         session.unselect()
         session.send(b"* OK [CLOSED] Selected mailbox is being deleted.\r\n")
-    await mailboxes.delete(name)
+    await session.user.delete_mailbox(name)
     return Ok("Delete completed.")
 
 
 async def rename(run: Run) -> Ok:
     """RENAME."""
     args = cast(Rename, run.args)
-    mailboxes = run.session.user.mailboxes
-    new = args.new.removesuffix(mailboxes.separator)
-    await mailboxes.rename(args.old.removesuffix(mailboxes.separator), new)
+    user = run.session.user
+    separator = user.mailboxes.separator
+    await user.rename_mailbox(args.old.removesuffix(separator), args.new.removesuffix(separator))
     return Ok("Rename completed.")
 
 

@@ -29,13 +29,13 @@ from pillarbox.mailstore.user import MailUser
 from pillarbox.runtime.connection import CLOSED, OPEN
 from pillarbox.runtime.service import ServiceContext
 from pillarbox.services.imap.append import check_ahead
+from pillarbox.services.imap.capability import capabilities
 from pillarbox.services.imap.counts import Counts
 from pillarbox.services.imap.handlers import HANDLERS, SYNC, Sync
 from pillarbox.services.imap.input import OrderedInput
 from pillarbox.services.imap.run import Ok, Run, timed
 from pillarbox.services.imap.selected import Selected
 from pillarbox.settings.model import Settings
-from pillarbox.wire.imap.capability import AFTER_LOGIN, announce
 from pillarbox.wire.imap.command import BadCommand, look_ahead, parse_command
 from pillarbox.wire.imap.reader import Limits, Problem, RawCommand
 from pillarbox.wire.imap.response import Bad, Condition, No, status_line
@@ -115,8 +115,8 @@ class ImapSession(OrderedInput):
         if self.transport is not None:
             self.transport.set_write_buffer_limits(self.settings.imap_output_buffer_size)
         (tag, waiting), self._login = self._login, (b"", b"")
-        names = announce(AFTER_LOGIN, self.settings.imap_capability)
-        self.send(status_line(tag, "OK", b"CAPABILITY " + names, "Logged in"))
+        code = b"CAPABILITY " + capabilities(self.settings)
+        self.send(status_line(tag, "OK", code, "Logged in"))
         self.expire_in(self.settings.imap_idle_timeout)
         if waiting:
             self.received(waiting)

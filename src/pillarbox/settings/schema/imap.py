@@ -46,6 +46,9 @@ class ImapSettings(MailCacheSettings, frozen=True, kw_only=True):
         tuple[str, ...],
         Doc("Changes to the announced capabilities: `+NAME` adds, `-NAME` takes away."),
     ] = ()
+    imap_metadata: Annotated[
+        bool, Doc("Whether clients can read and set annotations of mailboxes (METADATA).")
+    ] = False
     imap_id_send: Annotated[
         dict[str, str], Doc("What the server tells of itself in answer to ID (RFC 2971).")
     ] = msgspec.field(default_factory=lambda: {"name": "Pillarbox"})

@@ -88,6 +88,26 @@ class MailSettings(AuthSettings, frozen=True, kw_only=True):
         dict[str, MailboxSettings],
         Doc("Mailboxes that users have from the start, and special uses."),
     ] = msgspec.field(default_factory=_special_use)
+    mail_attribute_dict: Annotated[
+        str,
+        Doc(
+            "Name of the `dict` block that holds annotations of mailboxes (IMAP METADATA); empty: "
+            "a file beside each user's mail."
+        ),
+    ] = ""
+    mail_attribute_max_value_size: Annotated[
+        int, Doc("Largest value of an annotation.", kind="size", least=1024)
+    ] = 64 * KIB
+    mail_attribute_max_count: Annotated[
+        int, Doc("Annotations that one mailbox, or a user's server, may have.", least=10)
+    ] = 100
+    mail_server_comment: Annotated[
+        str, Doc("The server's annotation `/shared/comment`, which every user can read.")
+    ] = ""
+    mail_server_admin: Annotated[
+        str,
+        Doc("The server's `/shared/admin`: an URI of the administrator, `mailto:` or `tel:`."),
+    ] = ""
     quota_storage_size: Annotated[
         int, Doc("Bytes that a user may store; 0: any number.", kind="size")
     ] = 0

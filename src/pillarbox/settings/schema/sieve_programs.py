@@ -63,6 +63,14 @@ class SieveProgramsSettings(SieveScriptsSettings, frozen=True, kw_only=True):
         float, Doc("How long such a program may take.", kind="time")
     ] = 10 * SECOND
     sieve_execute_input_eol: Annotated[LineEnd, Doc("Line ends of what it is given.")] = "crlf"
+    imapsieve_url: Annotated[
+        str,
+        Doc(
+            "Where users manage scripts, such as `sieve://mail.example.com`. When it is set, it is "
+            "announced, and mailboxes may name scripts of their users by the annotation "
+            "`/shared/imapsieve/script`."
+        ),
+    ] = ""
     imapsieve: Annotated[
         dict[str, ImapSieveSettings],
         Doc("Rules that run scripts on APPEND, COPY, MOVE and STORE, tried in their order."),

@@ -33,6 +33,8 @@ _MAILBOX_COMMANDS: Final = frozenset(
         "APPEND",
         "COPY",
         "MOVE",
+        "GETMETADATA",
+        "SETMETADATA",
     ]
 ) | {"UID COPY", "UID MOVE"}
 

@@ -36,6 +36,12 @@ from pillarbox.wire.imap.mailbox import (
     parse_mailbox,
     parse_rename,
 )
+from pillarbox.wire.imap.metadata import (
+    GetMetadata,
+    SetMetadata,
+    parse_getmetadata,
+    parse_setmetadata,
+)
 from pillarbox.wire.imap.reader import RawCommand, read_tag
 from pillarbox.wire.imap.search_syntax import Search, parse_search, parse_uid_search
 from pillarbox.wire.imap.select import Select, parse_select
@@ -51,6 +57,7 @@ Arguments = (
     | Enable
     | Fetch
     | Filter
+    | GetMetadata
     | Id
     | List
     | Login
@@ -59,6 +66,7 @@ Arguments = (
     | Rename
     | Search
     | Select
+    | SetMetadata
     | Status
     | Store
     | UidExpunge
@@ -131,6 +139,7 @@ PARSERS: Final[dict[str, Callable[[Lexer], Arguments]]] = {
     "EXPUNGE": _nothing,
     "FETCH": parse_fetch,
     "FILTER": parse_filter,
+    "GETMETADATA": parse_getmetadata,
     "ID": parse_id,
     "IDLE": _nothing,
     "LIST": parse_list,
@@ -143,6 +152,7 @@ PARSERS: Final[dict[str, Callable[[Lexer], Arguments]]] = {
     "RENAME": parse_rename,
     "SEARCH": parse_search,
     "SELECT": parse_select,
+    "SETMETADATA": parse_setmetadata,
     "STARTTLS": _nothing,
     "STATUS": parse_status,
     "STORE": parse_store,

@@ -1,4 +1,4 @@
-"""LIST and LSUB (RFC 3501 sections 6.3.8, 6.3.9; RFC 5258, RFC 5819, RFC 6154).
+"""LIST and LSUB (RFC 3501 sections 6.3.8, 6.3.9; RFC 5258, 5819, 6154, 9590).
 
 Both the old form ``LIST ref pattern`` and the extended one with selection options, several
 patterns and RETURN options become one `List`.  Reference and patterns are decoded from modified
@@ -15,6 +15,7 @@ from typing import Final
 
 from pillarbox.wire.imap import utf7
 from pillarbox.wire.imap.lexer import BadSyntax, Lexer
+from pillarbox.wire.imap.metadata import entry_names
 from pillarbox.wire.imap.status import status_items
 
 SELECTION: Final = frozenset(("SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"))
@@ -24,7 +25,8 @@ MAX_PATTERNS: Final = 100
 
 @dataclass(slots=True)
 class List:
-    """LIST's arguments; ``status`` holds the items of a RETURN (STATUS (...)), maybe none.
+    """LIST's arguments; ``status`` holds the items of a RETURN (STATUS (...)), ``metadata`` the
+    entries of a RETURN (METADATA (...)), maybe none.
 
     ``extended`` tells that the extended syntax was used, ``root`` that the only pattern is
     empty, which asks for the separator.
@@ -35,6 +37,7 @@ class List:
     selection: frozenset[str] = frozenset()
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     extended: bool = False
     root: bool = False
 
@@ -131,6 +134,9 @@ def _returns(lexer: Lexer, found: List) -> None:
         if name == "STATUS":
             lexer.space()
             found.status = status_items(lexer)
+        elif name == "METADATA":
+            lexer.space()
+            found.metadata = entry_names(lexer)
         elif name in RETURN:
             options.add(name)
         else:

@@ -36,6 +36,8 @@ _AUTHENTICATED: Final = _ANY | frozenset(
         "ENABLE",
         "IDLE",
         "COMPRESS",
+        "GETMETADATA",
+        "SETMETADATA",
     ]
 )
 _MESSAGES: Final = ["EXPUNGE", "SEARCH", "FETCH", "STORE", "COPY", "MOVE", "FILTER"]

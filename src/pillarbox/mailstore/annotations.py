@@ -1,0 +1,218 @@
+"""Annotations of a user's mailboxes, and of the server as that user sees it (RFC 5464).
+
+They are keys of a dict: the one that mail_attribute_dict names, or else a file beside the user's
+mail, which is made when the first annotation is set.  A key holds the mailbox's GUID, so a rename
+moves nothing and a name that is used again inherits nothing:
+``priv/annotation/USER/GUID/comment`` is /private/comment.  The server's have ``server`` for a GUID.
+
+Some entries the server knows by itself: they are read-only, and no dict is asked for them.
+
+A dict that cannot be used now is a `Temporary` error, and the log says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from pillarbox.drivers.dict.api import Change, Dict, DictError, Set, Unset
+from pillarbox.mailstore.dicts import Dicts
+from pillarbox.mailstore.errors import (
+    AnnotationTooLarge,
+    InvalidAnnotation,
+    NoPermission,
+    Temporary,
+    TooManyAnnotations,
+)
+from pillarbox.mailstore.list import MailboxEntry
+from pillarbox.runtime.log import log
+from pillarbox.wire.imap.metadata import name_problem
+
+if TYPE_CHECKING:
+    from pillarbox.mailstore.user import MailUser
+
+FILE: Final = "annotations"
+
+_SCOPES: Final = {"private": "priv", "shared": "shared"}
+_READ_ONLY: Final = {
+    True: frozenset(["/shared/comment", "/shared/admin"]),
+    False: frozenset(["/private/specialuse"]),
+}
+_FEW: Final = 4
+
+
+class Annotations:
+    """One user's.  An entry's name may be in any case; those that are given back are in lower case.
+
+    ``of`` is a mailbox, or None for the server.
+    """
+
+    def __init__(self, user: MailUser, dicts: Dicts) -> None:
+        self._user = user
+        self._dicts = dicts
+        self._setting = asyncio.Lock()
+
+    async def get(self, of: MailboxEntry | None, name: str) -> bytes | None:
+        """One value.  Raises Temporary."""
+        return (await self.values(of, (name,))).get(name.lower())
+
+    async def values(self, of: MailboxEntry | None, names: Iterable[str]) -> dict[str, bytes]:
+        """The values of those that have one.  Raises Temporary."""
+        wanted = [name.lower() for name in names if name.count("/") > 1]
+        if len(wanted) > _FEW:
+            present = await self._all(of)
+            return {name: present[name] for name in wanted if name in present}
+        known = self._known(of)
+        found: dict[str, bytes] = {}
+        for name in wanted:
+            value = known.get(name)
+            if value is None and name not in _READ_ONLY[of is None]:
+                value = await self._get(_key(self._user.name, of, name))
+            if value is not None:
+                found[name] = value
+        return found
+
+    async def below(
+        self, of: MailboxEntry | None, names: Iterable[str], depth: int | None = None
+    ) -> dict[str, bytes]:
+        """These and what is up to ``depth`` levels below them, by name.  Raises Temporary."""
+        wanted = [name.lower() for name in names]
+        present = await self._all(of)
+        return {
+            name: present[name]
+            for name in sorted(present)
+            if any(_reaches(base, name, depth) for base in wanted)
+        }
+
+    async def set(self, of: MailboxEntry | None, changes: Mapping[str, bytes | None]) -> None:
+        """Give entries values, or with None take them away: all or none, durable on return.
+
+        Raises InvalidAnnotation, NoPermission, AnnotationTooLarge, TooManyAnnotations, Temporary.
+        """
+        values = {name.lower(): value for name, value in changes.items()}
+        limit = self._user.settings.mail_attribute_max_value_size
+        for name, value in values.items():
+            problem = name_problem(name)
+            if problem is not None:
+                raise InvalidAnnotation(problem)
+            if name in _READ_ONLY[of is None]:
+                raise NoPermission(f"{name} is read-only")
+            if value is not None and len(value) > limit:
+                raise AnnotationTooLarge(f"A value is larger than {limit} bytes")
+        async with self._setting:
+            await self._check_count(of, values)
+            user = self._user.name
+            await self._commit(
+                Unset(_key(user, of, name)) if value is None else Set(_key(user, of, name), value)
+                for name, value in values.items()
+            )
+
+    async def forget(self, of: MailboxEntry) -> None:
+        """The mailbox is gone, and its annotations with it.
+
+        Those that cannot be removed now stay where nothing will ask for them.
+        """
+        try:
+            names = await self._stored(of)
+            await self._commit(Unset(_key(self._user.name, of, name)) for name in names)
+        except Temporary:
+            return
+
+    async def copy(self, source: MailboxEntry, target: MailboxEntry) -> None:
+        """Give a mailbox the annotations of another one.  Raises Temporary."""
+        stored = await self._stored(source)
+        user = self._user.name
+        await self._commit(Set(_key(user, target, name), value) for name, value in stored.items())
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _known(self, of: MailboxEntry | None) -> dict[str, bytes]:
+        """What the server knows by itself."""
+        if of is not None:
+            uses = self._user.mailboxes.special_use(of)
+            return {"/private/specialuse": " ".join(uses).encode()} if uses else {}
+        settings = self._user.settings
+        told = {
+            "/shared/comment": settings.mail_server_comment,
+            "/shared/admin": settings.mail_server_admin,
+        }
+        return {name: value.encode() for name, value in told.items() if value}
+
+    async def _all(self, of: MailboxEntry | None) -> dict[str, bytes]:
+        return {**await self._stored(of), **self._known(of)}
+
+    async def _check_count(
+        self, of: MailboxEntry | None, values: Mapping[str, bytes | None]
+    ) -> None:
+        limit = self._user.settings.mail_attribute_max_count
+        if all(value is None for value in values.values()):
+            return
+        before = set(await self._stored(of))
+        after = (before | {n for n, v in values.items() if v is not None}) - {
+            n for n, v in values.items() if v is None
+        }
+        if len(after) > max(limit, len(before)):
+            raise TooManyAnnotations(f"There may be no more than {limit} annotations")
+
+    # -- the dict -------------------------------------------------------------------------------
+
+    async def _get(self, key: str) -> bytes | None:
+        try:
+            dictionary = await self._dict(write=False)
+            return None if dictionary is None else await dictionary.get(key)
+        except DictError as error:
+            raise self._failed(error) from error
+
+    async def _stored(self, of: MailboxEntry | None) -> dict[str, bytes]:
+        """All that are in the dict."""
+        found: dict[str, bytes] = {}
+        try:
+            dictionary = await self._dict(write=False)
+            if dictionary is None:
+                return found
+            for scope in _SCOPES:
+                prefix = _key(self._user.name, of, f"/{scope}/")
+                for key, value in await dictionary.iterate(prefix):
+                    found[f"/{scope}/{key[len(prefix) :]}"] = value
+        except DictError as error:
+            raise self._failed(error) from error
+        return found
+
+    async def _commit(self, changes: Iterable[Change]) -> None:
+        wanted = list(changes)
+        if not wanted:
+            return
+        try:
+            dictionary = await self._dict(write=any(isinstance(one, Set) for one in wanted))
+            if dictionary is not None:
+                await dictionary.commit(wanted)
+        except DictError as error:
+            raise self._failed(error) from error
+
+    async def _dict(self, *, write: bool) -> Dict | None:
+        """The dict; None if there is none yet and nothing will be written.  Raises DictError."""
+        user, block = self._user, self._user.settings.mail_attribute_dict
+        if not block and not write and not (user.mail_path / FILE).exists():
+            return None
+        return await self._dicts.get(user.settings, block, user, f"%{{mail_path}}/{FILE}")
+
+    def _failed(self, error: DictError) -> Temporary:
+        log.error(self._user.scope, f"annotations: {error}")
+        if error.uncertain:
+            return Temporary("It is not known whether annotations were changed, look again later")
+        return Temporary("Annotations can't be used now, try again later")
+
+
+def _key(user: str, of: MailboxEntry | None, name: str) -> str:
+    _, scope, rest = name.split("/", 2)
+    where = "server" if of is None else of.guid.hex()
+    return f"{_SCOPES[scope]}/annotation/{quote(user, safe='@')}/{where}/{rest}"
+
+
+def _reaches(base: str, name: str, depth: int | None) -> bool:
+    if name == base:
+        return True
+    rest = name[len(base) + 1 :]
+    return name.startswith(f"{base}/") and (depth is None or rest.count("/") < depth)
