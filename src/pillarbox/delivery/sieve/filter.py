@@ -59,24 +59,26 @@ class Filter:
         """
         try:
             places = scripts.places
-            answers = await self.answers(case)
+            tools = self.tools(case)
+            answers = Answers(case, places, tools.memory, tools.lists)
             results = await run_sequence(case, at_delivery(*scripts, case.scope), answers)
             if not results:
                 return None
             steps = await self._steps(case, places, answers, results)
         except ScriptRefused as error:
             return temporary(error.text)
-        outcome = await Carrying(case, self.tools(case)).all(steps)
+        outcome = await Carrying(case, tools).all(steps)
         if outcome.kind is not Kind.TEMPORARY:
             await self.remember(case, results)
         return outcome
 
     async def remember(self, case: Case, results: Sequence[Result]) -> None:
         """Remember what the duplicate tests saw; all is done."""
-        memory = self.tools(case).memory
+        seen = [mark for result in results for mark in result.duplicates]
+        if not seen:
+            return
         try:
-            for result in results:
-                await memory.remember_seen(result.duplicates)
+            await self.tools(case).memory.remember_seen(seen)
         except DictError as error:
             self._log.error(case.scope, f"sieve: duplicate test: {error}")
 

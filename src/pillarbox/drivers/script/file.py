@@ -98,6 +98,7 @@ class Folder:
         self._root = os.path.normpath(path) + "/"
         self._last: dict[str, tuple[str, Path]] = {}
         self._link = active
+        self._target: tuple[str, str] | None = None  # what the link says, and where that is
         self._compiled = compiled
 
     def location(self, script: str) -> str:
@@ -165,8 +166,11 @@ class Folder:
             if error.errno != errno.EINVAL:
                 raise ScriptError(f"{self._link}: {error.strerror}") from error
             target = str(self._link)
-        path = os.path.normpath(os.path.join(os.path.dirname(self._link), target))
-        return path if os.path.isfile(path) else None
+        known = self._target
+        if known is None or known[0] != target:
+            path = os.path.normpath(os.path.join(os.path.dirname(self._link), target))
+            known = self._target = (target, path)
+        return known[1] if os.path.isfile(known[1]) else None
 
     def _name_of(self, path: str) -> str | None:
         """The name of the script in a file; None if it is none of the folder's."""
@@ -367,7 +371,7 @@ def _read(path: Path | str) -> bytes | None:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             pieces = [os.read(fd, READ_SIZE)]
-            while pieces[-1]:
+            while len(pieces[-1]) == READ_SIZE:  # less is the end of a regular file
                 pieces.append(os.read(fd, READ_SIZE))
         finally:
             os.close(fd)
@@ -375,7 +379,7 @@ def _read(path: Path | str) -> bytes | None:
         return None
     except OSError as error:
         raise ScriptError(f"{path}: {error.strerror}") from error
-    return pieces[0] if len(pieces) == 2 else b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _make_folder(path: Path) -> None:
