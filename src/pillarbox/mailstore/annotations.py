@@ -60,7 +60,7 @@ class Annotations:
 
     async def values(self, of: MailboxEntry | None, names: Iterable[str]) -> dict[str, bytes]:
         """The values of those that have one.  Raises Temporary."""
-        wanted = [name.lower() for name in names if name.count("/") > 1]
+        wanted = [name.lower() for name in names if name_problem(name) is None]
         if len(wanted) > _FEW:
             present = await self._all(of)
             return {name: present[name] for name in wanted if name in present}

@@ -1,7 +1,8 @@
 """What a running script asks, answered from the user's mailboxes, dicts and settings.
 
-Memory that cannot be read now is no memory: the message is then new and the list empty, and the
-log says so.  A mailbox list that cannot be read is a temporary failure of the delivery.
+Memory that cannot be read now is no memory: the message is then new, the list empty and the
+annotation not there, and the log says so.  A mailbox list that cannot be read is a temporary
+failure of the delivery.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pillarbox.delivery.sieve.programs import Ended, Kind, ProgramError, Program
 from pillarbox.delivery.sieve_storage.errors import NonExistent, ScriptRefused
 from pillarbox.delivery.sieve_storage.places import Places
 from pillarbox.drivers.dict.api import DictError
+from pillarbox.mailstore.errors import Temporary
 from pillarbox.mailstore.list import MailboxEntry
 from pillarbox.mailstore.user import MailUser
 from pillarbox.sieve.extensions.extlists import ListContains, ListExists
@@ -24,6 +26,7 @@ from pillarbox.sieve.questions import (
     IncludeScript,
     MailboxExists,
     MailboxIdExists,
+    Metadata,
     Now,
     Question,
     SpecialUseExists,
@@ -53,6 +56,8 @@ class Answers:
                 return by_id(self._case.user, mailbox_id) is not None
             case SpecialUseExists(name, uses):
                 return self._has_uses(name, uses)
+            case Metadata(mailbox, annotation):
+                return await self._annotation(mailbox, annotation)
             case IncludeScript(location, name):
                 return await self._included(location, name)
             case ListExists(name):
@@ -83,6 +88,17 @@ class Answers:
         return any(
             wanted <= {use.lower() for use in mailboxes.special_use(entry)} for entry in entries
         )
+
+    async def _annotation(self, mailbox: str | None, annotation: str) -> str | None:
+        user = self._case.user
+        entry = None if mailbox is None else user.mailboxes.get(mailbox)
+        if mailbox is not None and entry is None:
+            return None
+        try:
+            value = await user.annotations.get(entry, annotation)
+        except Temporary:
+            return None
+        return None if value is None else value.decode("utf-8", "replace")
 
     async def _included(self, location: str, name: str) -> Script | str | None:
         kind = "personal" if location == "personal" else "global"

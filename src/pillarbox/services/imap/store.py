@@ -13,7 +13,7 @@ import numpy as np
 
 from pillarbox.mailstore import flags as bits
 from pillarbox.services.imap.flag_text import split_flags
-from pillarbox.services.imap.imapsieve import run_scripts
+from pillarbox.services.imap.imapsieve import reacts, run_scripts
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.wire.imap import sequence
 from pillarbox.wire.imap.response import No
@@ -41,7 +41,7 @@ async def store(run: Run) -> Ok:
     )
     if flags & bits.DELETED and args.mode != "remove":
         session.counts.deleted += len(result.changed)
-    if session.settings.imapsieve:
+    if reacts(session.settings):
         changed = view.uids[result.changed].tolist()
         await run_scripts(run, "flag", selected.mailbox, changed, flags=args.flags)
     session.send(*selected.new_keywords())
