@@ -240,3 +240,32 @@ def test_fields_are_loaded_where_they_are_needed(
     emit(events["cmd"], scope, state="NO", size=8)
     assert out[2:] == [("bob", 8, True), ("bob", 8, True)]
     assert bus.failures == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "scoped"),
+    [
+        ("event=cmd", False),
+        ("event=cmd AND user=bob", True),
+        ("event=cmd AND category=service:imap", True),
+        ("event=cmd AND duration > 5", True),
+    ],
+)
+def test_whether_anybody_looks_at_the_scope(
+    events: dict[str, Event[...]], bus: Bus, wanted: str, scoped: bool
+) -> None:
+    class Count:
+        def statements(self, build: Build) -> Sequence[str]:
+            return [f"{build.const([])}.append(1)"]
+
+    event = events["cmd"]
+    assert event.scoped
+    counting = bus.subscribe(Count(), wanted)
+    assert event.scoped is scoped
+    asking = bus.subscribe(Call(lambda *args: None), "event=cmd")
+    assert event.scoped
+    bus.unsubscribe(asking)
+    assert event.scoped is scoped
+    bus.unsubscribe(counting)
+    assert event.emit is None
+    assert event.scoped

@@ -19,6 +19,7 @@ never disturbs the work that emits.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -128,6 +129,11 @@ class Build:
             self._top.append(f"if {test}:")
             self._top.extend("    " + line for line in block)
 
+    @property
+    def scoped(self) -> bool:
+        """Whether anything that was added looks at the scope."""
+        return any(_SCOPE.search(line) for line in self._top)
+
     def compile(self, failed: Failed) -> Emit:
         """The finished function."""
         parameters = "".join(f", {name}=None" for name in self.event.own)
@@ -192,3 +198,4 @@ class Build:
 
 
 _EMPTY: Final[dict[str, str]] = {}
+_SCOPE: Final = re.compile(r"\bscope\b")

@@ -101,11 +101,13 @@ class Bus:
         matching = [s for s in self._subscriptions if can_match(s.filter, event)]
         if not matching:
             event.emit = None
+            event.scoped = True
             return
         build = Build(event)
         for subscription in matching:
             build.add(subscription.sink, subscription.filter)
         event.emit = build.compile(self._failed)
+        event.scoped = build.scoped
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1

@@ -124,12 +124,24 @@ class Scope:
 class Event(Generic[P]):
     """One event of the catalogue.
 
-    ``emit`` is None while nobody watches.  ``own`` are the fields that the emitter gives, in the
+    ``emit`` is None while nobody watches.  ``scoped`` tells whether any of those who watch looks at
+    the scope: where it is False an emitter may give another one, to save itself the making of the
+    right one.  ``own`` are the fields that the emitter gives, in the
     order of its signature; ``inherited`` those that come from the scope chain; ``fields`` both,
     with ``duration`` and ``reason_code``, which every event has.
     """
 
-    __slots__ = ("category", "doc", "emit", "fields", "inherited", "module", "name", "own")
+    __slots__ = (
+        "category",
+        "doc",
+        "emit",
+        "fields",
+        "inherited",
+        "module",
+        "name",
+        "own",
+        "scoped",
+    )
 
     def __init__(
         self,
@@ -150,6 +162,7 @@ class Event(Generic[P]):
             self.fields.update(field.declared(parameter))
         self.module = module
         self.emit: Callable[P, None] | None = None
+        self.scoped = True
 
     def __repr__(self) -> str:
         return f"<Event {self.name}>"
