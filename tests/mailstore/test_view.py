@@ -318,6 +318,7 @@ def test_reading_emits_and_a_lost_message_is_told(
                 raise MessageLost(location, "planned")
 
             with monkeypatch.context() as patch:
+                patch.setattr(user.store, "at_hand", lambda wanted: [None])
                 patch.setattr(user.store, "read", lost)
                 with pytest.raises(Unreadable):
                     await view.read(SCOPE, 0)
@@ -326,6 +327,7 @@ def test_reading_emits_and_a_lost_message_is_told(
                 return memoryview(b"x")
 
             with monkeypatch.context() as patch:
+                patch.setattr(user.store, "at_hand", lambda wanted: [None])
                 patch.setattr(user.store, "read", short)
                 with pytest.raises(Unreadable):
                     await view.read(SCOPE, 0)

@@ -20,7 +20,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pillarbox.drivers.storage.api import Location, MessageLost, StorageError
+from pillarbox.drivers.storage.api import Extent, Location, MessageLost, StorageError
 from pillarbox.events.catalogue.mailbox import (
     mail_expunge_requested,
     mail_expunged,
@@ -404,42 +404,35 @@ class View:
             raise found
         return found
 
-    def read_now(self, scope: Scope, position: int, reason: str | None = None) -> memoryview | None:
-        """The whole message if nobody has to wait for it, else None: then ask `read`.
-
-        What cannot be read is None too, and told by `read`.
-        """
-        record = self.records[position]
-        size = int(record["size"])
-        location = Location(int(record["container"]), int(record["offset"]))
-        try:
-            data = self.mailbox.user.store.read_now(location, size)
-        except (MessageLost, StorageError, OSError):
-            return None
-        if data is None or len(data) != size:
-            return None
+    def opened(self, scope: Scope, position: int, uid: int, reason: str | None = None) -> None:
+        """Somebody has the message, and did not get it from `read` or `read_each`."""
         if mail_opened.emit is not None:
-            inside = self.mailbox_scope(scope)
-            mail_opened.emit(inside, reason=reason, seq=position + 1, uid=int(record["uid"]))
-        return data
+            inside = self.mailbox_scope(scope) if mail_opened.scoped else scope
+            mail_opened.emit(inside, reason=reason, seq=position + 1, uid=uid)
 
     async def read_each(
         self, scope: Scope, positions: Positions, reason: str | None = None
     ) -> list[memoryview | MailError]:
         """As `read` for each of a slice; what one of them would raise stands in its place.
 
-        The reads are made one after the other, without giving way where the kernel has the bytes.
+        What the kernel has at hand is read in one go, the others one after the other.
         """
         records = self.records[positions]
         inside = self.mailbox_scope(scope)
+        wanted = extents(records)
         found: list[memoryview | MailError] = []
-        for position, uid, container, offset, size in zip(
+        for position, uid, message, (container, offset, size) in zip(
             positions.tolist(),
-            *(records[name].tolist() for name in ("uid", "container", "offset", "size")),
+            records["uid"].tolist(),
+            self.mailbox.user.store.at_hand(wanted),
+            wanted,
             strict=True,
         ):
             if mail_opened.emit is not None:
                 mail_opened.emit(inside, reason=reason, seq=position + 1, uid=uid)
+            if message is not None:
+                found.append(message)
+                continue
             try:
                 found.append(
                     await self._read_one(scope, position, uid, Location(container, offset), size)
@@ -486,6 +479,12 @@ class View:
         """The session no longer needs it."""
         self._base = self._base[:0]
         self._own_records = None
+
+
+def extents(records: Records) -> list[Extent]:
+    """Where messages are, and how long they are."""
+    columns = (records[name].tolist() for name in ("container", "offset", "size"))
+    return list(zip(*columns, strict=True))
 
 
 def _change(

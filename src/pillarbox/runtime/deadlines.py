@@ -41,12 +41,11 @@ class Deadlines:
             item.deadline = 0.0
             return
         item.deadline = self._loop.time() + seconds
-        number = int(item.deadline / BUCKET_SECONDS) + 1
-        if item.bucket == 0:
-            self._put(item, number)
-        elif number < item.bucket:
+        if not item.bucket:
+            self._put(item, int(item.deadline / BUCKET_SECONDS) + 1)
+        elif item.deadline < (item.bucket - 1) * BUCKET_SECONDS:
             self._buckets[item.bucket].discard(item)
-            self._put(item, number)
+            self._put(item, int(item.deadline / BUCKET_SECONDS) + 1)
 
     def remove(self, item: Expiring) -> None:
         """Forget ``item``."""

@@ -32,9 +32,28 @@ class StorageContract:
                 assert one.size == len(MAIL) * n
                 assert bytes(await store.read(one.location)) == MAIL * n
                 assert bytes(store.read_sync(one.location)) == MAIL * n
-                at_hand = store.read_now(one.location)
+                (at_hand,) = store.at_hand([(*one.location, one.size)])
                 assert at_hand is None or bytes(at_hand) == MAIL * n
             assert len({one.guid for one in saved}) == 3
+            await store.close()
+
+        asyncio.run(go())
+
+    def test_what_is_at_hand_comes_in_the_order_that_was_asked_for(self, tmp_path: Path) -> None:
+        async def go() -> None:
+            store = self.make(tmp_path)
+            bodies = [b"%d\r\n" % n * (1 + 997 * n % 5000) for n in range(120)]
+            batch = store.begin(FOLDER)
+            saved = [batch.add(body) for body in bodies]
+            await batch.commit()
+            order = sorted(range(120), key=lambda n: n * 61 % 120)
+            wanted = [(*saved[n].location, saved[n].size) for n in order]
+            wanted.insert(7, (77, 64, 10))
+            found = store.at_hand(wanted)
+            assert found.pop(7) is None
+            for n, message in zip(order, found, strict=True):
+                assert message is None or bytes(message) == bodies[n]
+            assert store.at_hand([]) == []
             await store.close()
 
         asyncio.run(go())

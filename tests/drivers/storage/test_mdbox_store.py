@@ -94,15 +94,68 @@ def test_damage_hides_only_the_message_that_it_hit(
     hit = max(n for n, place in enumerate(places) if place.offset <= at)
     store = MdboxStore(path, rotate_size=1 << 20)
     found = {stored.location for stored in store.scan()}
+    at_hand = store.at_hand([(*place, len(mail)) for place, mail in zip(places, mails)])
     padding = range(places[hit].offset + 72, places[hit].offset + 76)
     for n, place in enumerate(places):
         if n == hit and at not in padding:
             assert place not in found
             with pytest.raises(MessageLost):
                 store.read_sync(place)
+            assert at_hand[n] is None
         elif n != hit:
             assert place in found
+            assert at_hand[n] is None or bytes(at_hand[n] or b"") == mails[n]
             assert bytes(store.read_sync(place)) == mails[n]
+    asyncio.run(store.close())
+
+
+def test_neighbours_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mails = [b"%d" % n * 500 for n in range(40)]
+    places = asyncio.run(fill(tmp_path, mails, rotate=16 * 1024))
+    assert len({place.container for place in places}) > 2
+    store = MdboxStore(tmp_path, rotate_size=1 << 20)
+    reads: list[tuple[int, int]] = []
+    preadv = os.preadv
+
+    def counted(fd: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
+        reads.append((fd, offset))
+        return preadv(fd, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", counted)
+    found = store.at_hand([(*place, 500 * len(b"%d" % n)) for n, place in enumerate(places)])
+    assert [message and bytes(message) for message in found] == mails
+    assert len(reads) == len({place.container for place in places})
+    asyncio.run(store.close())
+
+
+def test_what_is_at_hand_is_what_the_kernel_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = asyncio.run(fill(tmp_path, [b"a" * 100, b"b" * 100, b"c" * 100]))
+    store = MdboxStore(tmp_path, rotate_size=1 << 20)
+    wanted = [(*place, 100) for place in places]
+    preadv = os.preadv
+
+    def only_the_beginning(fd: int, buffers: list[bytearray], offset: int, flags: int) -> int:
+        return preadv(fd, [memoryview(buffers[0])[: places[1].offset + 50]], offset, flags)
+
+    monkeypatch.setattr(os, "preadv", only_the_beginning)
+    found = store.at_hand(wanted)
+    assert [message and bytes(message) for message in found] == [b"a" * 100, None, None]
+
+    def nothing(*args: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", nothing)
+    assert store.at_hand(wanted) == [None, None, None]
+
+    def broken(*args: object) -> int:
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(os, "preadv", broken)
+    assert store.at_hand(wanted) == [None, None, None]
+    monkeypatch.undo()
+    assert store.at_hand([(*places[0], 99), (*places[1], 101)]) == [None, None]
     asyncio.run(store.close())
 
 

@@ -243,12 +243,13 @@ def test_a_message_that_cannot_be_read_is_an_error_and_no_more(
     async def test(server: Server) -> None:
         await server.append(ONE)
         client = await server.login()
-        view = client.session.maildrop.view
+        maildrop = client.session.maildrop
+        view = maildrop.view
 
         async def fail(*args: object, **more: object) -> None:
             raise Temporary
 
-        monkeypatch.setattr(view, "read_now", lambda *args: None)
+        monkeypatch.setattr(maildrop, "at_hand", lambda index: None)
         monkeypatch.setattr(view, "read", fail)
         assert (await client.do("RETR 1")).startswith("-ERR [SYS/TEMP] ")
         assert await client.do("NOOP") == "+OK NOOP"
@@ -274,13 +275,13 @@ def test_messages_at_hand_and_messages_on_the_disk(
     async def test(server: Server) -> None:
         await server.append(ONE, TWO, ONE)
         client = await server.login()
-        view = client.session.maildrop.view
-        read_now = view.read_now
+        maildrop = client.session.maildrop
+        all_at_hand = maildrop.at_hand
 
-        def at_hand(scope: Scope, position: int) -> memoryview | None:
-            return None if position + 1 in cold else read_now(scope, position)
+        def at_hand(index: int) -> memoryview | None:
+            return None if index + 1 in cold else all_at_hand(index)
 
-        monkeypatch.setattr(view, "read_now", at_hand)
+        monkeypatch.setattr(maildrop, "at_hand", at_hand)
         client.feed(b"RETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 2\r\n")
         for expected in (ONE, TWO, ONE, TWO):
             assert await client.line() == b"+OK %d octets" % len(expected)
@@ -491,7 +492,7 @@ def test_half_closing_clients_get_their_answers(
         await server.append(ONE)
         client = await server.login()
         if waits:
-            monkeypatch.setattr(client.session.maildrop.view, "read_now", lambda *args: None)
+            monkeypatch.setattr(client.session.maildrop, "at_hand", lambda index: None)
         client.feed(b"RETR 1\r\nSTAT\r\n")
         if waits:
             assert client.session.eof_received()

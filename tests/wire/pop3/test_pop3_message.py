@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pillarbox.wire.pop3.message import (
     header_end,
     pieces,
+    reply,
     top,
     with_header_end,
     without_nuls,
@@ -31,6 +32,14 @@ def test_round_trip_in_pieces_of_any_size(lines: list[bytes], size: int) -> None
     sent = b"".join(pieces(message, size))
     assert unstuffed(sent) == message
     assert sent == b"".join(pieces(memoryview(message)))
+
+
+@given(st.lists(st.sampled_from([b".", b"\r\n", b"\n", b"x", b"\r", b".."]), max_size=12))
+def test_a_reply_in_one_piece_is_the_same(parts: list[bytes]) -> None:
+    message = b"".join(parts)
+    expected = b"+OK\r\n" + b"".join(pieces(message)) + b".\r\n"
+    assert reply(b"+OK\r\n", message) == expected
+    assert reply(b"+OK\r\n", memoryview(bytearray(message))) == expected
 
 
 def test_an_end_without_a_line_end_gets_one() -> None:

@@ -13,7 +13,7 @@ another without the message vanishing in between.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,6 +26,10 @@ class Location(NamedTuple):
 
     container: int
     offset: int
+
+
+Extent = tuple[int, int, int]
+"""A `Location` and the size of the message there: container, offset, octets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,11 @@ class MessageStore(Protocol):
         Raises MessageLost, StorageError.
         """
 
-    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
-        """As `read`, or None where that would have to wait for a disk."""
+    def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
+        """What of these messages can be had without waiting for a disk, in their order.
+
+        None stands for the others, and for what cannot be read, whatever the reason: ask `read`.
+        """
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """As `read`, for worker threads."""

@@ -9,13 +9,14 @@ leave them; a failing read is a lost message (``lost``) or a temporary failure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pillarbox.drivers.storage.api import (
     Buffer,
+    Extent,
     Location,
     MessageLost,
     MessageStore,
@@ -95,9 +96,9 @@ class FailStore:
         self._maybe_lose(location)
         return await self.inner.read(location, size)
 
-    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
-        """Never at hand, so that `read` is what everybody has to come to."""
-        return None
+    def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
+        """Nothing ever, so that `read` is what everybody has to come to."""
+        return [None] * len(wanted)
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """As `read`."""

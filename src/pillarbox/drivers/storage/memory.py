@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pillarbox.drivers.storage.api import (
     Buffer,
+    Extent,
     Location,
     MessageLost,
     PurgeResult,
@@ -72,9 +73,10 @@ class MemoryStore:
         """The message.  Raises MessageLost."""
         return self.read_sync(location, size)
 
-    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
-        """The message.  Raises MessageLost."""
-        return self.read_sync(location, size)
+    def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
+        """The messages that are there."""
+        found = (self.messages.get(Location(where, at)) for where, at, _ in wanted)
+        return [None if one is None else memoryview(one[1]) for one in found]
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """The message.  Raises MessageLost."""

@@ -21,9 +21,11 @@ from pillarbox.mailstore.index.draft import Draft
 from pillarbox.mailstore.index.ranges import find
 from pillarbox.mailstore.index.records import Positions
 from pillarbox.mailstore.mailbox import Mailbox
+from pillarbox.mailstore.onward import Onward
 from pillarbox.mailstore.view import View
 from pillarbox.services.pop3 import uidl
 from pillarbox.settings.model import Settings
+from pillarbox.wire.pop3.message import PIECE
 from pillarbox.wire.pop3.response import Err
 
 
@@ -43,6 +45,7 @@ class Maildrop:
         seen = np.flatnonzero(records["flags"] & fl.SEEN)
         self.last = int(seen[-1]) + 1 if len(seen) else 0
         self._uids = records["uid"]
+        self._onward = Onward(view, positions)
         self._was_seen = (records["flags"] & fl.SEEN) != 0
 
     @property
@@ -79,11 +82,18 @@ class Maildrop:
             raise Err(f"Message {index + 1} is no longer there.")
         return await self.view.read(scope, int(self.positions[index]))
 
-    def read_now(self, scope: Scope, index: int) -> memoryview | None:
-        """The whole message if that needs no waiting; whatever else is the matter, `read` tells."""
-        if self.gone(index):
+    def at_hand(self, index: int) -> memoryview | None:
+        """A message if that needs no waiting, and is not big; if None, `read` gets it, or tells.
+
+        Raises MailboxDeleted, Temporary.
+        """
+        if self.sizes[index] >= PIECE or self.gone(index):
             return None
-        return self.view.read_now(scope, int(self.positions[index]))
+        return self._onward.take(index)
+
+    def opened(self, scope: Scope, index: int) -> None:
+        """A message that was `at_hand` is what the client gets."""
+        self.view.opened(scope, int(self.positions[index]), int(self._uids[index]))
 
     def touch(self, index: int) -> None:
         """The client has fetched the message."""

@@ -8,12 +8,23 @@ is an error before anything of it was sent; nothing can fail later but the conne
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
+from pillarbox.events.catalogue.mailbox import mail_opened
+from pillarbox.events.catalogue.pop3 import pop3_command_finished
+from pillarbox.mail.buffer import Buffer
+from pillarbox.mailstore.errors import MailError
 from pillarbox.services.pop3.run import Run, Work
 from pillarbox.wire.pop3 import message
 from pillarbox.wire.pop3.command import Message, Top
 from pillarbox.wire.pop3.response import END, ok
+
+if TYPE_CHECKING:
+    from pillarbox.services.pop3.session import Pop3Session
+
+_RETR: Final = re.compile(rb"(?i:RETR) ([0-9]{1,9})").fullmatch
 
 
 def retr(run: Run) -> Work | None:
@@ -21,43 +32,62 @@ def retr(run: Run) -> Work | None:
     assert isinstance(run.args, Message)
     maildrop = run.session.maildrop
     index = maildrop.index(run.args.number or 0)
-    if maildrop.sizes[index] < message.PIECE:
-        data = maildrop.read_now(run.scope, index)
-        if data is not None:
-            _retr_now(run, index, data)
-            return None
-    return _retr(run, index)
+    data = maildrop.at_hand(index)
+    if data is None:
+        return _retr(run, index)
+    maildrop.opened(run.scope, index)
+    _retr_now(run.session, index, data)
+    return None
 
 
-def _retr_now(run: Run, index: int, data: memoryview) -> None:
-    session = run.session
-    sent = session.sent
-    status, pieces = _answer(run, index, data)
-    session.send(status, *pieces, END)
-    _sent(run, session.sent - sent)
+def quickly(session: Pop3Session, line: bytes) -> bool:
+    """Carry out a RETR of a message that is at hand, if nobody wants to hear of the command.
+
+    False if it is anything else: nothing is done then, and the ordinary way is the one to take.
+    """
+    match = _RETR(line)
+    if match is None or pop3_command_finished.emit is not None:
+        return False
+    if mail_opened.emit is not None and mail_opened.scoped:
+        return False
+    maildrop = session.maildrop
+    index = int(match[1]) - 1
+    if not 0 <= index < maildrop.count or index in maildrop.deleted:
+        return False
+    try:
+        data = maildrop.at_hand(index)
+    except MailError:  # The ordinary way will say so.
+        return False
+    if data is None:
+        return False
+    maildrop.opened(session.scope, index)
+    _retr_now(session, index, data)
+    return True
+
+
+def _retr_now(session: Pop3Session, index: int, data: Buffer) -> None:
+    maildrop, counts = session.maildrop, session.counts
+    maildrop.touch(index)
+    if session.workarounds:
+        data = _worked_around(bytes(data), session.workarounds)
+    reply = message.reply(b"+OK %d octets\r\n" % maildrop.sizes[index], data)
+    session.send(reply)
+    counts.retr_count += 1
+    counts.retr_bytes += len(reply)
 
 
 async def _retr(run: Run, index: int) -> None:
     session = run.session
     data = await _read(run, index)
     sent = session.sent
-    await _send(run, *_answer(run, index, data))
-    _sent(run, session.sent - sent)
-
-
-def _answer(run: Run, index: int, data: memoryview) -> tuple[bytes, Iterable[bytes]]:
-    """The status line and the message; that the client has fetched it is noted."""
-    session = run.session
     session.maildrop.touch(index)
-    body: bytes | memoryview = data
+    body: Buffer = data
     if session.workarounds:
         body = _worked_around(bytes(data), session.workarounds)
-    return b"+OK %d octets\r\n" % session.maildrop.sizes[index], message.pieces(body)
-
-
-def _sent(run: Run, size: int) -> None:
-    run.session.counts.retr_count += 1
-    run.session.counts.retr_bytes += size
+    status = b"+OK %d octets\r\n" % session.maildrop.sizes[index]
+    await _send(run, status, message.pieces(body))
+    session.counts.retr_count += 1
+    session.counts.retr_bytes += session.sent - sent
 
 
 def top(run: Run) -> Work:

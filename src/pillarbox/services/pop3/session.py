@@ -29,6 +29,7 @@ from pillarbox.services.pop3.counts import Counts
 from pillarbox.services.pop3.lock import SessionLock
 from pillarbox.services.pop3.maildrop import Maildrop
 from pillarbox.services.pop3.read_ahead import COMMANDS, ReadAhead
+from pillarbox.services.pop3.retrieve import quickly
 from pillarbox.services.pop3.run import Run, Work
 from pillarbox.settings.model import Settings
 from pillarbox.wire.pop3.command import BadCommand, parse_command, shown
@@ -225,6 +226,9 @@ class Pop3Session(Connection):
             return True
         if line is None:
             return None
+        if quickly(self, line):
+            self._bad_commands = 0
+            return True
         try:
             command = parse_command(line)
         except BadCommand as error:

@@ -109,6 +109,21 @@ def intact(record: Record, body: Buffer) -> bool:
     return bool(magic == TRAILER_MAGIC and zlib.crc32(view[: record.stored]) == checksum)
 
 
+def plain_at(raw: memoryview, at: int, size: int) -> memoryview | None:
+    """The bytes of the record at ``at`` if it is whole, not compressed, and of that size."""
+    body = at + RECORD_HEADER.size
+    end = body + size
+    if end + TRAILER.size > len(raw):
+        return None
+    magic, flags, _, length, _, _, _, _, checksum = RECORD_HEADER.unpack_from(raw, at)
+    if magic != RECORD_MAGIC or flags & ZSTD or length != size:
+        return None
+    data = raw[body:end]
+    if zlib.crc32(raw[at : at + _CHECKED]) != checksum:
+        return None
+    return data if TRAILER.unpack_from(raw, end) == (TRAILER_MAGIC, zlib.crc32(data)) else None
+
+
 def read_record(
     fd: int, location: Location, size: int = 0, flags: int = 0
 ) -> tuple[Record, memoryview]:
@@ -127,6 +142,18 @@ def read_record(
     if not intact(record, body):
         raise MessageLost(location, "its bytes are damaged or cut off")
     return record, body[: record.stored]
+
+
+def read_now(fd: int, length: int, offset: int) -> Buffer:
+    """What the kernel has of these bytes, from the first on.  Raises OSError if it is nothing."""
+    buffer = bytearray(length)
+    try:
+        got = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        raise
+    except OSError:  # a file system that cannot tell
+        got = os.preadv(fd, [buffer], offset)
+    return buffer if got == length else memoryview(buffer)[:got]
 
 
 def _read(fd: int, length: int, offset: int, flags: int) -> Buffer:

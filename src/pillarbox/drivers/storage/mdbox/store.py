@@ -21,7 +21,7 @@ import os
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ import zstandard
 
 from pillarbox.drivers.storage.api import (
     Buffer,
+    Extent,
     Location,
     MessageLost,
     PurgeResult,
@@ -39,6 +40,7 @@ from pillarbox.drivers.storage.api import (
     Stored,
 )
 from pillarbox.drivers.storage.mdbox import container
+from pillarbox.drivers.storage.mdbox.near import spans
 from pillarbox.runtime.disk import pace
 from pillarbox.settings.model import Settings
 
@@ -306,12 +308,12 @@ class MdboxStore:
         Bytes that the kernel has at hand are read at once; a message that must come from the
         disk is read in a thread.
         """
-        data = self.read_now(location, size)
+        data = self._read_now(location, size)
         if data is None:
             data = await asyncio.to_thread(self.read_sync, location, size)
         return data
 
-    def read_now(self, location: Location, size: int = 0) -> memoryview | None:
+    def _read_now(self, location: Location, size: int = 0) -> memoryview | None:
         """The whole message if the kernel has it at hand.  Raises MessageLost, StorageError."""
         try:
             return self._read(location, size, os.RWF_NOWAIT)
@@ -319,6 +321,29 @@ class MdboxStore:
             return None
         except OSError:
             return self.read_sync(location, size)
+
+    def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
+        """The messages that the kernel has at hand, those that lie together by one system call."""
+        if self._compress:  # How long they are in the container only their headers tell.
+            return [self._alone(Location(where, at), size) for where, at, size in wanted]
+        found: list[memoryview | None] = [None] * len(wanted)
+        for span in spans(wanted):
+            try:
+                fd = self._reader(Location(span.container, span.start))
+                raw = memoryview(container.read_now(fd, span.end - span.start, span.start))
+            except (MessageLost, StorageError, OSError):
+                continue
+            for index in span.indexes:
+                _, offset, size = wanted[index]
+                found[index] = container.plain_at(raw, offset - span.start, size)
+        return found
+
+    def _alone(self, location: Location, size: int) -> memoryview | None:
+        try:
+            data = self._read_now(location, size)
+        except (MessageLost, StorageError, OSError):
+            return None
+        return data if data is not None and len(data) == size else None
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """The whole message.  Raises MessageLost, StorageError."""
