@@ -16,6 +16,7 @@ from pillarbox.cli.failure import DATA, CommandFailed
 from pillarbox.cli.mail_user import with_user
 from pillarbox.cli.mailbox_check import check_line, rebuild_line
 from pillarbox.cli.mailbox_dump import dump_mailbox
+from pillarbox.cli.mailbox_metadata import app as metadata_app
 from pillarbox.cli.options import ConfigOption, OverrideOption, UserOption, settings_of
 from pillarbox.drivers.storage.api import PurgeResult
 from pillarbox.mailstore import rebuild as mending
@@ -23,6 +24,7 @@ from pillarbox.mailstore.user import MailUser
 from pillarbox.settings.units import format_size
 
 app = typer.Typer(no_args_is_help=True, help="A user's mailboxes: list, make, rename, check, mend.")
+app.add_typer(metadata_app, name="metadata")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Mailbox, such as Work/Reports.")]
 NamesArgument = Annotated[

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pillarbox.settings.annotation_findings import annotation_findings
 from pillarbox.settings.errors import nearest
 from pillarbox.settings.mechanism_checks import mechanism_findings
 from pillarbox.settings.model import (
@@ -92,6 +93,7 @@ def check(settings: Settings) -> list[Finding]:
         *tls_findings(settings, Finding),
         *script_findings(settings, Finding),
         *sieve_findings(settings, Finding),
+        *annotation_findings(settings, Finding),
         *_databases(settings),
         *_templates(settings),
         *_metrics(settings),
