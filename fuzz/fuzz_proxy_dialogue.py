@@ -7,6 +7,7 @@ import sys
 from pillarbox.wire.imap import login_client as imap
 from pillarbox.wire.managesieve import login_client as managesieve
 from pillarbox.wire.pop3 import login_client as pop3
+from pillarbox.wire.proxy import forward
 from pillarbox.wire.proxy.dialogue import (
     Credentials,
     Dialogue,
@@ -67,6 +68,9 @@ def one(data: bytes) -> None:
         parse(data.split())
     except BadXclient:
         pass
+    fields = forward.read_either(data.decode("latin-1"))
+    if forward.read(forward.write(fields)) != fields:
+        raise AssertionError(f"not the same fields: {fields}")
 
 
 def main() -> None:

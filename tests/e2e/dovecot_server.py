@@ -92,8 +92,9 @@ service managesieve-login {{
 class DovecotServer:
     """A running one: ``ports`` by protocol, and its log."""
 
-    def __init__(self, folder: Path, users: dict[str, str] | None) -> None:
+    def __init__(self, folder: Path, users: dict[str, str] | None, options: str = "") -> None:
         """``users`` gives passdb fields by user."""
+        self._options = options
         self.folder = folder
         modules = Path("/usr/lib/dovecot")
         binaries = {"sieve": "managesieve-login", "lmtp": "lmtp"}
@@ -118,7 +119,8 @@ class DovecotServer:
         config = self.folder / "dovecot.conf"
         sieve = SIEVE.format(**self.ports) if "sieve" in self.protocols else ""
         config.write_text(
-            CONFIG.format(
+            self._options
+            + CONFIG.format(
                 folder=self.folder, id=ID, sieve_service=sieve,
                 protocols=" ".join(self.protocols), **self.ports,
             )
@@ -161,13 +163,13 @@ class DovecotServer:
 
 
 @contextlib.contextmanager
-def dovecot(users: dict[str, str] | None = None) -> Iterator[DovecotServer]:
+def dovecot(users: dict[str, str] | None = None, options: str = "") -> Iterator[DovecotServer]:
     """One for the length of a with block; the test is skipped where it cannot run."""
     if shutil.which("dovecot") is None or os.getuid() != 0:
         pytest.skip("dovecot is not installed, or we are not root")
     # Not in the folder of the tests, which its users may not enter.
     with tempfile.TemporaryDirectory(prefix="pillarbox-dovecot-") as folder:
-        server = DovecotServer(Path(folder), users)
+        server = DovecotServer(Path(folder), users, options)
         try:
             yield server.start()
         finally:

@@ -155,3 +155,12 @@ def test_any_text_expands_or_is_refused(text: str) -> None:
 @given(st.text(alphabet=st.characters(blacklist_characters="%")), st.text())
 def test_values_are_never_expanded_again(text: str, value: str) -> None:
     assert expand(text + "%{user}", {"user": value}) == text + value
+
+
+def test_an_open_beginning() -> None:
+    """What a proxy may send along is not set if it did not."""
+    values = {**VALUES, "forward_*": None, "forward_color": "blue"}
+    assert expand("%{forward_color}%{forward_shape}", values) == "blue"
+    assert expand("%{forward_shape | default('x')}", values) == "x"
+    with pytest.raises(VariableError, match="no variable forward_shape"):
+        expand("%{forward_shape}", VALUES)

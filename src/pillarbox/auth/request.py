@@ -108,6 +108,9 @@ class Request:
         values["secured"] = {"insecure": None, "secured": "secured", "TLS": "TLS"}[
             self.params.transport
         ]
+        for name, value in self.params.forward.items():
+            values[f"forward_{name}"] = values[f"passdb:forward_{name}"] = value
+        values["forward_*"] = None
         for name, value in self.fields.items():
             values[f"passdb:{name}"] = value
         return values

@@ -11,7 +11,7 @@ The one trick: answers are matched by number, so a slow lookup holds up no other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,10 +106,18 @@ class AuthMasterClient:
                 auth_master_client_login_finished.emit(child, id=auth_id, error=error)
 
     async def userdb(
-        self, user: str, scope: Scope, service: str, params: AuthParams | None = None
+        self,
+        user: str,
+        scope: Scope,
+        service: str,
+        params: AuthParams | None = None,
+        forward: Mapping[str, str] | None = None,
     ) -> UserInfo | None:
-        """Where a user lives, or None for no such user.  Raises AuthTemporaryError."""
-        params, facts = _known(scope, service, params)
+        """Where a user lives, or None for no such user.  Raises AuthTemporaryError.
+
+        ``forward`` are fields that a proxy sent along.
+        """
+        params, facts = _known(scope, service, params, forward)
         child = Scope(scope, user=user, **facts)
         if auth_client_userdb_lookup_started.emit is not None:
             auth_client_userdb_lookup_started.emit(child)
@@ -128,14 +136,19 @@ class AuthMasterClient:
                 auth_client_userdb_lookup_finished.emit(child, error=error)
 
     async def passdb(
-        self, user: str, scope: Scope, service: str, params: AuthParams | None = None
+        self,
+        user: str,
+        scope: Scope,
+        service: str,
+        params: AuthParams | None = None,
+        forward: Mapping[str, str] | None = None,
     ) -> UserInfo | None:
         """The passdb's fields of a user (never the password), or None.
 
         ``user`` of the answer is the name that the passdb gave it, else the one asked for.
         Raises AuthTemporaryError.
         """
-        params, facts = _known(scope, service, params)
+        params, facts = _known(scope, service, params, forward)
         child = Scope(scope, user=user, **facts)
         if auth_client_passdb_lookup_started.emit is not None:
             auth_client_passdb_lookup_started.emit(child)
@@ -275,7 +288,10 @@ _PARAMS = tuple(name for name in FACTS if name != "service")
 
 
 def _known(
-    scope: Scope, service: str, params: AuthParams | None = None
+    scope: Scope,
+    service: str,
+    params: AuthParams | None = None,
+    forward: Mapping[str, str] | None = None,
 ) -> tuple[AuthParams, dict[str, str | int | None]]:
     """The parameters to ask with, and what events say of the connection.
 
@@ -286,5 +302,5 @@ def _known(
         return params, params.facts()
     known = {name: scope.get(name) for name in _PARAMS}
     given = {name: value for name, value in known.items() if value is not None}
-    params = AuthParams(service=service, **given)  # type: ignore[arg-type]
+    params = AuthParams(service=service, forward=dict(forward or {}), **given)  # type: ignore[arg-type]
     return params, {**params.facts(), "transport": params.transport if known["transport"] else None}

@@ -7,7 +7,8 @@ once and kept (`parse` is cached), so expanding costs a few dictionary look-ups.
 What is not known is an error that names the nearest name, because a silently empty variable in a
 path would mix up the mail of two people.  Providers that are always there: ``env:NAME``,
 ``system:hostname``, ``system:cpu_count``, ``process:pid``, ``process:uid``, ``process:gid``.
-Others are given by the caller as keys such as ``userdb:home``.
+Others are given by the caller as keys such as ``userdb:home``; the key ``forward_*`` says that
+variables of that beginning are whatever came along, and not set if they did not.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ def _lookup(name: str, values: Values, optional: bool, source: str) -> Value:
     known = _PROVIDERS.get(provider, {})
     if colon and key in known:
         return str(known[key]())
-    if optional:
+    if optional or f"{name.partition('_')[0]}_*" in values:
         return None
     raise VariableError(f"%{{{source}}}: there is no variable {name}{_nearest(name, values)}")
 

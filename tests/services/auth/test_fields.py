@@ -173,3 +173,32 @@ def test_rehashing_writes_the_users_table(
         assert stored().startswith("{SSHA512}") == (not query)
 
     run(main())
+
+
+def test_what_a_proxy_sent_along_is_a_variable(
+    start: Callable[..., Any], run: Any, tmp_path: Path
+) -> None:
+    fields = {"password": "{PLAIN}%{forward_key}", "userdb_home": "/srv/%{passdb:forward_site}"}
+    passdb = {"there": PassdbSettings(driver="static", fields=fields)}
+
+    async def main() -> None:
+        async with start(passdb=passdb, userdb={}, auth_failure_delay=0.0) as world:
+            initial = b"\0bob@example.com\0a b\tc"
+            for forward, right in (
+                ({"key": "a b\tc", "site": "x=y"}, True),
+                ({"key": "other", "site": "x"}, False),
+                ({"site": "x"}, False),
+            ):
+                params = world.params(forward=forward)
+                reply = await world.client.begin("PLAIN", initial, params, ROOT).result()
+                assert isinstance(reply, Success) == right
+                if isinstance(reply, Success):
+                    client = world.client
+                    info = await world.master.login(reply.id, client.pid, client.cookie, ROOT)
+                    assert info.fields["home"] == "/srv/x=y"
+            found = await world.master.passdb(
+                "bob@example.com", ROOT, "lmtp", forward={"site": "z"}
+            )
+            assert found.fields["userdb_home"] == "/srv/z"
+
+    run(main())

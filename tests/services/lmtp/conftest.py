@@ -53,7 +53,9 @@ class MemoryAuth:
         self.asked: list[str] = []
         self.scopes: list[Any] = []
 
-    async def userdb(self, name: str, scope: Any, service: str) -> UserInfo | None:
+    async def userdb(
+        self, name: str, scope: Any, service: str, *, forward: Any = None
+    ) -> UserInfo | None:
         assert service == "lmtp"
         self.asked.append(name)
         self.scopes.append(scope)

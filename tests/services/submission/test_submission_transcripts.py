@@ -130,6 +130,10 @@ TRANSCRIPTS = [
         ],
     ),
     (
+        b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y> XRCPTFORWARD=a+3Db\r\nQUIT\r\n",
+        ["250 2.1.0 sender ok", "555 5.5.4 Unsupported parameter XRCPTFORWARD", "221 2.0.0 Bye"],
+    ),
+    (
         b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 3\r\nabcBDAT 4 LAST\r\nd\r\n.QUIT\r\n",
         [
             "250 2.1.0 sender ok",

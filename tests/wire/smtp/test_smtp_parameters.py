@@ -40,6 +40,7 @@ RCPT = [
         b" ORCPT=utf-8;j\\x{F6}rg@example.com",
         RcptParameters(orcpt="jörg@example.com", orcpt_type="utf-8"),
     ),
+    (b" XRCPTFORWARD=a+3Db+09c+3D", RcptParameters(forward="a=b\tc=")),
 ]
 BAD_MAIL = [
     (b"SIZE=1", 501),
@@ -73,6 +74,8 @@ BAD_RCPT = [
     (b" ORCPT=rfc822;+0D+0A", 501),
     (b" ORCPT=utf-8;\\x{FFFFFF}", 501),
     (b" ORCPT=;x", 501),
+    (b" XRCPTFORWARD=+0", 501),
+    (b" XRCPTFORWARD=a=b", 501),
     (b" SIZE=1", 555),
 ]
 

@@ -187,6 +187,7 @@ class Attempt:
             no_penalty=client.server.is_trusted(_text(scope.get("remote_ip"))),
             valid_client_cert=client.has_certificate,
             final_resp_ok=client.takes_final,
+            forward=client.forwarded_fields,
         )
 
     def _channel_binding(self) -> str | None:

@@ -42,6 +42,7 @@ from pillarbox.runtime.service import BoundListener
 from pillarbox.runtime.session_id import new_session_id
 from pillarbox.wire.haproxy.header import ProxyHeader
 from pillarbox.wire.proxy.dialogue import LoggedIn, Origin
+from pillarbox.wire.proxy.forward import bounded
 
 UNTRUSTED: Final = "certificate verify failed"
 """What OpenSSL says of a client certificate that no known authority stands for."""
@@ -320,7 +321,7 @@ class LoginConnection(Connection):
         """A trusted client says whom it acts for: the session goes by that from now on."""
         self.scope.set(**changes(origin, self.scope))
         self.session = origin.session or self.session
-        self.forwarded_fields = dict(origin.forward)
+        self.forwarded_fields = bounded(origin.forward)
         if origin.ttl is not None:
             self.proxy_ttl = min(origin.ttl, self.proxy_ttl)
         self.secured = self.is_secured()

@@ -9,7 +9,7 @@ from pillarbox.wire.smtp.reply import Reply
 def lhlo_reply(hostname: str, max_size: int, starttls: bool, trusted: bool = False) -> Reply:
     """``max_size`` in bytes, 0 for no limit; ``starttls`` as it can be used just now.
 
-    ``trusted`` clients may say by XCLIENT whom they act for.
+    ``trusted`` clients may say by XCLIENT whom they act for, and send fields along with RCPT.
     """
     lines = [
         hostname,
@@ -23,5 +23,5 @@ def lhlo_reply(hostname: str, max_size: int, starttls: bool, trusted: bool = Fal
     if starttls:
         lines.append("STARTTLS")
     if trusted:
-        lines.append(" ".join(("XCLIENT", *NAMES)))
+        lines += [" ".join(("XCLIENT", *NAMES)), "XRCPTFORWARD"]
     return Reply(250, "", tuple(lines))

@@ -26,7 +26,7 @@ MAX_PROXIES: Final = 5
 class LmtpClient(SmtpConnection[Transaction]):
     """See the module."""
 
-    __slots__ = ("_greeted", "backend", "peer", "proxy_ttl")
+    __slots__ = ("_greeted", "backend", "forwarded_fields", "peer", "proxy_ttl")
 
     def __init__(self, backend: Backend, listener: BoundListener | None = None) -> None:
         session = ServerSession(LMTP, backend.settings.lmtp_max_line_length)
@@ -34,6 +34,7 @@ class LmtpClient(SmtpConnection[Transaction]):
         self.backend = backend
         self.peer = Peer()
         self.proxy_ttl = MAX_PROXIES
+        self.forwarded_fields: dict[str, str] = {}
         self._greeted = False
 
     @property
@@ -68,6 +69,7 @@ class LmtpClient(SmtpConnection[Transaction]):
             remote_ip=origin.remote_ip or self.peer.remote_ip,
             remote_port=origin.remote_port or self.peer.remote_port,
         )
+        self.forwarded_fields = dict(origin.forward)
         if origin.ttl is not None:
             self.proxy_ttl = min(origin.ttl, self.proxy_ttl)
 

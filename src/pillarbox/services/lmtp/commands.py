@@ -20,7 +20,7 @@ from pillarbox.services.lmtp.proxy import pass_on
 from pillarbox.services.lmtp.recipient import look_up, passdb_fields
 from pillarbox.services.lmtp.submit import check, submit
 from pillarbox.services.lmtp.transaction import Recipient, Transaction
-from pillarbox.wire.proxy import xclient
+from pillarbox.wire.proxy import forward, xclient
 from pillarbox.wire.smtp.command import (
     Bdat,
     Command,
@@ -137,6 +137,14 @@ def _rcpt(client: LmtpClient, parsed: Rcpt, scope: Scope | None) -> Reply | None
     if not parsed.recipient.is_ascii and not transaction.smtputf8:
         transaction.deny(recipient, replies.NEEDS_SMTPUTF8)
         return replies.NEEDS_SMTPUTF8
+    recipient.forward = client.forwarded_fields
+    if parsed.parameters.forward is not None:
+        if not client.trusted:
+            refusal = replies.unsupported("XRCPTFORWARD")
+            transaction.deny(recipient, refusal)
+            return refusal
+        more = forward.read_either(parsed.parameters.forward)
+        recipient.forward = forward.bounded({**recipient.forward, **more})
 
     async def work(slot: Slot) -> None:
         answer = await _looked_up(client, transaction, recipient, parsed)

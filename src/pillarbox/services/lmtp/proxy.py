@@ -6,7 +6,7 @@ it should be; the message goes to all legs and to the mailboxes here side by sid
 recipient gets the reply of the server that took or refused the message for it.
 
 A server that offers XCLIENT is told of our client in each transaction, and how many more proxies
-the message may pass.
+the message may pass; one that offers XRCPTFORWARD gets each recipient's ``forward_*`` fields.
 
 A server that cannot be reached or does not answer is a temporary failure of its recipients only.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -26,11 +27,13 @@ from pillarbox.runtime.smtp_client.session import SmtpSession, slices
 from pillarbox.runtime.smtp_client.target import Target
 from pillarbox.services.lmtp import replies
 from pillarbox.services.lmtp.transaction import Recipient, Transaction
+from pillarbox.wire.proxy import forward
 from pillarbox.wire.proxy.dialogue import Origin
 from pillarbox.wire.proxy.xclient import parameters
+from pillarbox.wire.smtp import rendering
 from pillarbox.wire.smtp.address import Address
 from pillarbox.wire.smtp.command import Rcpt
-from pillarbox.wire.smtp.parameters import MailParameters, RcptParameters
+from pillarbox.wire.smtp.parameters import MailParameters
 from pillarbox.wire.smtp.reply import Refused, Reply
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 PORT: Final = 24
 SMTP_PORT: Final = 25
+RCPT_FORWARD: Final = 900
+"""Octets of fields that go along with a recipient; other servers have shorter lines than ours."""
 
 
 class Leg:
@@ -62,8 +67,8 @@ class Leg:
             if self._refused is not None:
                 return self._refused
             self.recipients.append(recipient)
-            offered = session.capabilities
-            parameters = command.parameters if "DSN" in offered else RcptParameters()
+            given = replace(command.parameters, forward=forward.write(recipient.forward) or None)
+            parameters = rendering.rcpt_for_server(given, session.capabilities)
             reply = await session.rcpt(address, parameters)
         except SmtpError as error:
             return self._failed(recipient, error)
@@ -135,6 +140,7 @@ class Leg:
             peer.local_port,
             client.session_id,
             client.proxy_ttl - 1,
+            client.forwarded_fields,
         )
 
     def _parameters(self, lent: Lent) -> MailParameters:
@@ -193,6 +199,8 @@ async def pass_on(
         lmtp=not plain,
         connect_timeout=place.timeout,
     )
+    passed = {**recipient.forward, **forward.of_passdb(fields)}
+    recipient.forward = forward.bounded(passed, RCPT_FORWARD)
     leg = transaction.legs.get(target)
     if leg is None:
         leg = transaction.legs[target] = Leg(client, transaction, target)

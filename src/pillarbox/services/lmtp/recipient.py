@@ -33,7 +33,7 @@ async def look_up(backend: Backend, recipient: Recipient) -> None:
     name, recipient.detail = user_of(recipient.address, settings.recipient_delimiter)
     scope = because(recipient.scope, "lmtp:cmd_rcpt")
     try:
-        found = await backend.auth.userdb(name, scope, "lmtp")
+        found = await backend.auth.userdb(name, scope, "lmtp", forward=recipient.forward)
     except AuthTemporaryError as error:
         backend.ctx.log.error(scope, f"User lookup of {name} failed: {error}")
         raise Refused(replies.temporary(recipient.address)) from error
@@ -52,7 +52,7 @@ async def passdb_fields(backend: Backend, recipient: Recipient) -> dict[str, str
     name, _ = user_of(recipient.address, backend.settings.recipient_delimiter)
     scope = because(recipient.scope, "lmtp:cmd_rcpt")
     try:
-        found = await backend.auth.passdb(name, scope, "lmtp")
+        found = await backend.auth.passdb(name, scope, "lmtp", forward=recipient.forward)
     except AuthTemporaryError as error:
         backend.ctx.log.error(scope, f"Password database lookup of {name} failed: {error}")
         raise Refused(replies.temporary(recipient.address)) from error

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 
 class Recipient(transaction.Recipient):
-    """One RCPT: ``user`` is who it was found to be, ``leg`` the way to the server that has it."""
+    """One RCPT: ``user`` is who it was found to be, ``leg`` the way to the server that has it.
 
-    __slots__ = ("detail", "leg", "user")
+    ``forward`` are fields that a proxy sent along, or that are to go along.
+    """
+
+    __slots__ = ("detail", "forward", "leg", "user")
 
     def __init__(self, parent: transaction.Transaction, command: Rcpt) -> None:
         super().__init__(parent, command)
         self.detail = ""
         self.user: UserInfo | None = None
         self.leg: Leg | None = None
+        self.forward: dict[str, str] = {}
 
 
 class Transaction(transaction.Transaction):

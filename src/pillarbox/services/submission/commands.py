@@ -159,6 +159,8 @@ def _rcpt(client: SubmissionClient, parsed: Rcpt, scope: Scope | None) -> Reply 
     rate, period = settings.submission_rate_recipients, settings.submission_rate_period
     if not parsed.recipient.is_ascii and not transaction.smtputf8:
         refusal = common.NEEDS_SMTPUTF8
+    elif parsed.parameters.forward is not None:
+        refusal = common.unsupported("XRCPTFORWARD")
     elif not client.worker.rates.allows("recipients", client.user, rate, period):
         refusal = replies.TOO_MUCH_MAIL
     if refusal is not None:

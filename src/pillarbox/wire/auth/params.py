@@ -18,6 +18,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from pillarbox.wire.proxy import forward
+
 Transport = Literal["insecure", "secured", "TLS"]
 
 _TEXT: Final[dict[str, str]] = {
@@ -64,6 +66,7 @@ class AuthParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     without it that data comes as one more challenge, to be answered with an empty response.
     ``channel_binding`` is None where the client was offered no binding to its TLS channel; it is
     empty for mechanisms that do not bind, else `join_bindings` of the channel's data.
+    ``forward`` are fields that a trusted proxy sent along.
     """
 
     service: str
@@ -89,6 +92,7 @@ class AuthParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     no_penalty: bool = False
     final_resp_ok: bool = False
     debug: bool = False
+    forward: dict[str, str] = {}
 
     def facts(self) -> dict[str, str | int | None]:
         """All fields but the flags, for events and templates.
@@ -117,6 +121,8 @@ class AuthParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 wire.append(f"{short}={value}")
         if self.channel_binding is not None:
             wire.append(f"channel-binding={self.channel_binding}")
+        if self.forward:
+            wire.append(f"forward_fields={forward.write(self.forward)}")
         wire.extend(short for name, short in _FLAGS.items() if getattr(self, name))
         return wire
 
@@ -154,5 +160,6 @@ def from_wire(given: Mapping[str, str]) -> AuthParams:
         "service": given.get("service", ""),
         "transport": transport,
         "channel_binding": given.get("channel-binding"),
+        "forward": forward.read(given.get("forward_fields", "")),
     }
     return msgspec.convert({**known, **texts, **numbers, **flags}, AuthParams)

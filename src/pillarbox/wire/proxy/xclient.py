@@ -1,19 +1,19 @@
 """XCLIENT: the client behind a proxy, told as ``NAME=value`` words (Postfix XCLIENT_README).
 
 POP3, SMTP and ManageSieve know the same words: ADDR and PORT are the client's, DESTADDR and
-DESTPORT those of the server that it reached, SESSION and TTL the proxy's, FORWARD further fields in
-base64, parted by tabs.  An IPv6 address has ``IPV6:`` before it.  Values travel as xtext; but POP3
-and ManageSieve have always had them as they are (``encoded`` False), and none holds a space.
+DESTPORT those of the server that it reached, SESSION and TTL the proxy's, FORWARD further fields
+(`wire.proxy.forward`) in base64.  An IPv6 address has ``IPV6:`` before it.  Values travel as xtext;
+but POP3 and ManageSieve have always had them as they are (``encoded`` False), and none holds a
+space.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from base64 import b64encode
-from binascii import a2b_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
+from pillarbox.wire.proxy import forward
 from pillarbox.wire.proxy.dialogue import Origin
 from pillarbox.wire.smtp import xtext
 
@@ -36,7 +36,7 @@ def parameters(
         "DESTPORT": origin.local_port,
         "SESSION": origin.session or None,
         "TTL": origin.ttl,
-        "FORWARD": packed(origin.forward) or None,
+        "FORWARD": forward.write_base64(origin.forward) or None,
     }
     wanted = {name.upper() for name in known}
     return [
@@ -68,26 +68,15 @@ def parse(words: Iterable[bytes], *, encoded: bool = True) -> Origin:
         local_port=_number(given.get("DESTPORT"), 65535),
         session=_session(given.get("SESSION", "")),
         ttl=_number(given.get("TTL"), MAX_TTL),
-        forward=unpacked(given.get("FORWARD", "")),
+        forward=_forward(given.get("FORWARD", "")),
     )
 
 
-def packed(fields: Mapping[str, str]) -> str:
-    """Fields as base64 of ``name=value`` words parted by tabs; "" without any."""
-    clean = (
-        f"{name}={value}".replace("\t", " ").replace("\n", " ") for name, value in fields.items()
-    )
-    return b64encode("\t".join(clean).encode("utf-8", "replace")).decode()
-
-
-def unpacked(text: str) -> dict[str, str]:
-    """The fields again.  Raises BadXclient."""
+def _forward(text: str) -> dict[str, str]:
     try:
-        words = a2b_base64(text.encode(), strict_mode=True).decode() if text else ""
+        return forward.read_base64(text)
     except ValueError:
         raise BadXclient("FORWARD is not base64") from None
-    pairs = (word.partition("=") for word in words.split("\t") if word)
-    return {name: value for name, _, value in pairs}
 
 
 def _address(address: str | None) -> str | None:

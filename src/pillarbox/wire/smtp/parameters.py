@@ -1,10 +1,11 @@
 """ESMTP parameters of MAIL and RCPT (RFC 5321 section 4.1.2).
 
 Known for MAIL: SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531), AUTH (RFC 4954),
-RET and ENVID (RFC 3461), BY (RFC 2852).  Known for RCPT: NOTIFY and ORCPT (RFC 3461, RFC 6533).
+RET and ENVID (RFC 3461), BY (RFC 2852).  Known for RCPT: NOTIFY and ORCPT (RFC 3461, RFC 6533),
+XRCPTFORWARD (`wire.proxy.forward`, in xtext).
 The DSN and AUTH ones are understood even where they are not announced, since they do no harm and
-are worth logging; BODY=BINARYMIME and BY are for a server to refuse that cannot do them.  What is
-unknown gets 555, what is given twice or malformed 501.
+are worth logging; BODY=BINARYMIME, BY and XRCPTFORWARD are for a server to refuse that cannot do
+them.  What is unknown gets 555, what is given twice or malformed 501.
 """
 
 from __future__ import annotations
@@ -42,11 +43,15 @@ class MailParameters:
 
 @dataclass(frozen=True, slots=True)
 class RcptParameters:
-    """What came with RCPT; ``notify`` as given in capitals, ``orcpt`` the decoded address."""
+    """What came with RCPT; ``notify`` as given in capitals, ``orcpt`` the decoded address.
+
+    ``forward`` is decoded text.
+    """
 
     notify: str | None = None
     orcpt: str | None = None
     orcpt_type: str | None = None
+    forward: str | None = None
 
 
 NO_MAIL_PARAMETERS: Final = MailParameters()
@@ -169,6 +174,10 @@ def _orcpt(value: str | None) -> Fields:
     return {"orcpt": decoded, "orcpt_type": kind.lower()}
 
 
+def _forward(value: str | None) -> Fields:
+    return {"forward": xtext.decode(value or "")}
+
+
 _MAIL: Final[Mapping[str, Reader]] = {
     "SIZE": _size,
     "BODY": _choice("body", frozenset({"7BIT", "8BITMIME", "BINARYMIME"})),
@@ -178,4 +187,8 @@ _MAIL: Final[Mapping[str, Reader]] = {
     "ENVID": _envid,
     "BY": _by,
 }
-_RCPT: Final[Mapping[str, Reader]] = {"NOTIFY": _notify, "ORCPT": _orcpt}
+_RCPT: Final[Mapping[str, Reader]] = {
+    "NOTIFY": _notify,
+    "ORCPT": _orcpt,
+    "XRCPTFORWARD": _forward,
+}

@@ -58,6 +58,8 @@ def rcpt(recipient: Address, parameters: RcptParameters) -> bytes:
         kind = parameters.orcpt_type or "rfc822"
         encode = _utf8_xtext if kind == "utf-8" else xtext.encode
         words.append(f"ORCPT={kind};{encode(parameters.orcpt)}")
+    if parameters.forward is not None:
+        words.append(f"XRCPTFORWARD={xtext.encode(parameters.forward)}")
     return line(*words)
 
 
@@ -107,7 +109,10 @@ def for_server(parameters: MailParameters, server: Capabilities) -> MailParamete
 
 def rcpt_for_server(parameters: RcptParameters, server: Capabilities) -> RcptParameters:
     """The same for RCPT."""
-    return parameters if "DSN" in server else RcptParameters()
+    forward = parameters.forward if "XRCPTFORWARD" in server else None
+    return (
+        replace(parameters, forward=forward) if "DSN" in server else RcptParameters(forward=forward)
+    )
 
 
 def _utf8_xtext(text: str) -> str:

@@ -20,9 +20,9 @@ from urllib.parse import unquote
 from pillarbox.runtime.login.proxy.place import BadTarget, Place, place_of
 from pillarbox.runtime.login.proxy.protocol import ProxyProtocol
 from pillarbox.wire.proxy.dialogue import Credentials
+from pillarbox.wire.proxy.forward import of_passdb
 from pillarbox.wire.proxy.mechanisms import MECHANISMS
 
-FORWARD: Final = "forward_"
 _REFERRAL: Final = re.compile(
     r"(?P<scheme>[a-z0-9]+)://(?:(?P<user>[^@/;]*)(?:;[^@/]*)?@)?"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,255})(?::(?P<port>[0-9]{1,5}))?(?:/.*)?",
@@ -55,7 +55,7 @@ def target_of(
         credentials=_credentials(known, user, place.starttls),
         trusted="proxy_not_trusted" not in known,
         haproxy="proxy_haproxy" in known,
-        forward={n.removeprefix(FORWARD): v for n, v in known.items() if n.startswith(FORWARD)},
+        forward=of_passdb(known),
     )
 
 
