@@ -165,7 +165,10 @@ def _build(draft: Draft, groups: list[_Group]) -> list[Uids | MailError]:
             results.append(None)
         except MailError as refusal:
             results.append(refusal)
-    uids = draft.append(np.concatenate(parts)) if parts else np.empty(0, np.uint32)
+    if parts:
+        uids = draft.append(parts[0] if len(parts) == 1 else np.concatenate(parts))
+    else:
+        uids = np.empty(0, np.uint32)
     answers: list[Uids | MailError] = []
     start = 0
     for group, error in zip(groups, results, strict=True):

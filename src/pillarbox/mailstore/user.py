@@ -309,6 +309,9 @@ class Users:
 
     async def acquire(self, name: str, fields: Mapping[str, str], settings: Settings) -> MailUser:
         """The user, opened at need, counted until `release`.  Raises Temporary."""
+        known = self._open.get(name)
+        if known is not None and known.settings is settings and known.fields == fields:
+            return self._counted(known)
         try:
             path = mail_path_of(name, fields, settings)
             user = self._open.get(name)
@@ -334,8 +337,11 @@ class Users:
         ) as error:
             log.error(Scope(None, ("storage",), user=name), f"cannot open the mail store: {error}")
             raise Temporary from error
-        self._uses[name] = self._uses.get(name, 0) + 1
-        self._open.move_to_end(name)
+        return self._counted(user)
+
+    def _counted(self, user: MailUser) -> MailUser:
+        self._uses[user.name] = self._uses.get(user.name, 0) + 1
+        self._open.move_to_end(user.name)
         return user
 
     async def _prepare(self, name: str, fields: Mapping[str, str], settings: Settings) -> None:
