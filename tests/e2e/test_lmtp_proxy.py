@@ -114,6 +114,21 @@ def test_the_other_server_learns_who_the_client_is(front: Front, backend: Runnin
         assert client.do("XCLIENT ADDR=192.0.2.1").startswith("550 5.7.0")
 
 
+def test_a_server_that_is_this_one_by_name(front: Front) -> None:
+    itself = f"host=localhost port={front.lmtp_port}"
+    front.pass_on("here@example.com", f"proxy_maybe {itself}", home=True)
+    front.pass_on("loop@example.com", f"proxy {itself}")
+    front.pass_on("unknown@example.com", f"proxy_maybe host=x.invalid port={front.lmtp_port}")
+    with Lmtp(front.lmtp_port) as client:
+        replies = client.envelope("here@example.com", "loop@example.com", "unknown@example.com")
+        assert [r[:9] for r in replies] == ["250 2.1.5", "451 4.3.0", "451 4.3.0"]
+        assert client.data(message("by name")).startswith("250 2.0.0 <here@example.com>")
+    assert (front.folder / "home" / "here@example.com" / "mail").is_dir()
+    front.wait_log(f"proxying loops: localhost:{front.lmtp_port} is this server")
+    [event] = front.wait_events("smtp_server_transaction_rcpt_finished", rcpt_to="here@example.com")
+    assert "dest_host" not in event["fields"]
+
+
 def test_connections_are_used_again_and_given_up_in_a_reset(front: Front) -> None:
     with FakeRelay() as relay, Lmtp(front.lmtp_port) as client:
         front.pass_on("kept@example.com", f"proxy host=127.0.0.1 port={relay.port}")

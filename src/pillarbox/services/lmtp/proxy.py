@@ -20,6 +20,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.events.event import Scope
+from pillarbox.runtime.dns_client import DnsError, resolve
 from pillarbox.runtime.login.proxy.place import BadTarget, Place, is_proxied, place_of
 from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
 from pillarbox.runtime.smtp_client.pool import Lent
@@ -183,13 +185,13 @@ async def pass_on(
     port = SMTP_PORT if plain else PORT
     try:
         place = place_of(fields, port, port, backend.settings.login_proxy_timeout)
-        if _is_self(client, place):
+        if await _is_self(client, place, recipient.scope):
             if "proxy_maybe" in fields:
                 return None
             raise BadTarget(f"proxying loops: {place.host}:{place.port} is this server")
         if client.proxy_ttl <= 1:
             raise BadTarget("proxying loops: the message has passed too many proxies")
-    except BadTarget as error:
+    except (BadTarget, DnsError) as error:
         backend.ctx.log.error(recipient.scope, f"Proxying failed: {error}")
         raise Refused(replies.temporary(recipient.address)) from error
     target = Target(
@@ -208,10 +210,14 @@ async def pass_on(
     return await leg.rcpt(recipient, _address(recipient, fields.get("destuser")), command)
 
 
-def _is_self(client: LmtpClient, place: Place) -> bool:
+async def _is_self(client: LmtpClient, place: Place, scope: Scope) -> bool:
+    """Whether the mail would come back to the listener that it came to.  Raises DnsError."""
     peer = client.peer
+    if place.port != peer.local_port:
+        return False
     own = (peer.local_ip, *client.backend.settings.auth_proxy_self)
-    return place.port == peer.local_port and (place.ip or place.host) in own
+    addresses = [place.ip] if place.ip else await resolve(scope, place.host)
+    return any(address in own for address in addresses)
 
 
 def _address(recipient: Recipient, destuser: str | None) -> Address:
