@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pillarbox.drivers.storage.mdbox.store import MdboxStore
 from pillarbox.mailstore.errors import Temporary, Unreadable
 from pillarbox.mailstore.view import View
 from pillarbox.runtime.auth_link import AuthTemporaryError
@@ -305,6 +306,7 @@ def test_lost_messages_are_left_out(
         client = await server.login()
         await append(client, 3)
         await client.command("SELECT INBOX")
+        monkeypatch.setattr(MdboxStore, "at_hand", lambda self, wanted: [None] * len(wanted))
         monkeypatch.setattr(View, "_read_one", lossy)
         lines = await client.command("FETCH 1:3 BODY[TEXT]<0.1>")
         expected = [

@@ -71,7 +71,6 @@ class Pop3Session(Connection):
         "maildrop",
         "protocol_state",
         "reader",
-        "sent",
         "settings",
         "user",
         "user_session",
@@ -103,7 +102,6 @@ class Pop3Session(Connection):
         self.counts = Counts(message_count=maildrop.count, message_bytes=maildrop.total)
         self.ahead = ReadAhead()
         self.workarounds = frozenset[str](self.settings.pop3_client_workarounds)
-        self.sent = 0
         self._waiting = waiting
         self._work: asyncio.Task[None] | None = None
         self._bad_commands = 0
@@ -178,10 +176,7 @@ class Pop3Session(Connection):
     def pump(self) -> None:
         """Carry out complete commands until one waits, input ends, or it is others' turn."""
         until = self._loop.time() + TURN_SECONDS
-        while self._may_go_on and self._work is None:
-            if self._loop.time() > until:
-                self._schedule()
-                break
+        while self._work is None and self.writable and self.state == OPEN and not self._stopping:
             found = self._next()
             if found is None:
                 if self._eof:
@@ -189,11 +184,10 @@ class Pop3Session(Connection):
                 break
             if isinstance(found, tuple):
                 self._work = self._loop.create_task(self._keep_working(*found))
+            elif self._loop.time() > until:
+                self._schedule()
+                break
         self._hold_input()
-
-    @property
-    def _may_go_on(self) -> bool:
-        return self.writable and self.state == OPEN and not self._stopping
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -342,11 +336,10 @@ class Pop3Session(Connection):
 
     # What handlers use.
 
-    def send(self, *chunks: bytes) -> None:
-        """Send, counting for the command's event."""
-        for chunk in chunks:
-            self.sent += len(chunk)
-        super().send(*chunks)
+    @property
+    def sent(self) -> int:
+        """The octets sent so far: what a command sends is a difference of two of these."""
+        return self.net_out + self._out_size
 
     async def breathe(self) -> None:
         """Between pieces of a long answer: let others run, wait for a slow client.

@@ -42,7 +42,7 @@ class LineReader:
 
     def next_line(self) -> bytes | None:
         """The next line without its end, or None.  Raises LineTooLong, once per such line."""
-        while True:
+        while self._at < len(self._buffer):
             end = self._buffer.find(b"\n", max(self._searched, self._at))
             if end < 0:
                 self._searched = len(self._buffer)
@@ -57,6 +57,7 @@ class LineReader:
             if end - start > self.limit:
                 raise LineTooLong
             return self._buffer[start:end]
+        return None
 
     def _check_partial(self) -> None:
         """Drop a line that is too long already; the last octet may be the CR of its end."""
