@@ -25,11 +25,6 @@ port = {port}
 [service.submission_login.inet_listener.submissions]
 port = 0
 """
-RELAY = """
-submission_relay_host = "127.0.0.1"
-submission_relay_port = {port}
-submission_backend_capabilities = ["8BITMIME"]
-"""
 
 
 class Front(PopServer):
@@ -55,7 +50,7 @@ class Front(PopServer):
         if "submission" in also:
             services += ["submission", "submission_login"]
             blocks += SUBMISSION.format(port=self.submission_port)
-            options += RELAY.format(port=dead_port())
+            options += 'submission_backend_capabilities = ["8BITMIME"]\n'
         blocks += "".join(f"\n[service.{name}]\nprocess_limit = 1\n" for name in services)
         super().__init__(folder, options=options, blocks=blocks, **more)
         served = "".join(f', "{protocol}"' for protocol in also)

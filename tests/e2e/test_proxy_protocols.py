@@ -82,6 +82,15 @@ def test_submission(front: Front, behind: Behind, relay: FakeRelay) -> None:
     assert sent["fields"]["remote_ip"] == CLIENT
 
 
+def test_who_is_not_passed_on_needs_a_relay(front: Front) -> None:
+    front.pass_on("here@example.com", "", home=True)
+    with smtplib.SMTP("127.0.0.1", front.submission_port, timeout=30) as client:
+        client.login("here@example.com", PASSWORD)
+        code, text = client.mail("here@example.com")
+    assert (code, text) == (451, b"4.4.1 The mail relay cannot be reached")
+    front.wait_log("There is no relay: submission_relay_host is empty")
+
+
 def test_managesieve(front: Front, behind: Behind) -> None:
     with Sieve(front.sieve_port, source=CLIENT) as client:
         client.login(BOB)

@@ -38,6 +38,29 @@ GOOD: dict[str, Any] = {
 }
 
 
+NO_RELAY = "the protocol submission needs submission_relay_host"
+ONLY_PASSED_ON = "without submission_relay_host only users who are passed on"
+PASSES_ON = PassdbSettings(driver="pam", fields={"proxy": "", "host": "mx"})
+
+
+@pytest.mark.parametrize(
+    ("passdb", "said", "fatal"),
+    [
+        ({}, NO_RELAY, True),
+        ({"pam": PassdbSettings()}, NO_RELAY, True),
+        ({"a": PASSES_ON}, "", False),
+        ({"a": PASSES_ON, "pam": PassdbSettings()}, ONLY_PASSED_ON, False),
+        ({"a": PASSES_ON, "bad": PassdbSettings(driver="passwd-file", deny=True)}, "", False),
+        ({"sql": PassdbSettings()}, ONLY_PASSED_ON, False),
+        ({"a": PassdbSettings(driver="pam", fields={"proxy_maybe": ""})}, ONLY_PASSED_ON, False),
+    ],
+)
+def test_who_needs_a_relay(passdb: dict[str, PassdbSettings], said: str, fatal: bool) -> None:
+    settings = Settings(protocols=("submission",), passdb=passdb)
+    found = [one for one in check(settings) if one.path == ("submission_relay_host",)]
+    assert [(one.text.startswith(said), one.fatal) for one in found] == [(True, fatal)] * bool(said)
+
+
 def found(**changes: Any) -> list[tuple[str, str, bool]]:
     settings = msgspec.structs.replace(Settings(), **{**GOOD, **changes})
     return [(".".join(map(str, f.path)), f.text, f.fatal) for f in check(settings)]

@@ -30,6 +30,7 @@ from pillarbox.settings.model import (
 )
 from pillarbox.settings.nameservers import server_address
 from pillarbox.settings.positions import Path as KeyPath
+from pillarbox.settings.relay_checks import relay_findings
 from pillarbox.settings.script_places import script_findings
 from pillarbox.settings.sieve_findings import sieve_findings
 from pillarbox.settings.tls_files import tls_findings
@@ -123,9 +124,8 @@ def _core(settings: Settings) -> Iterator[Finding]:
 
 def _outgoing(settings: Settings) -> Iterator[Finding]:
     """Where mail goes that leaves the server."""
-    if "submission" in settings.protocols and not settings.submission_relay_host:
-        text = "the protocol submission needs submission_relay_host"
-        yield Finding(("submission_relay_host",), text)
+    for text, fatal in relay_findings(settings):
+        yield Finding(("submission_relay_host",), text, fatal=fatal)
     host = settings.submission_host
     if host and not _HOST_AND_PORT.fullmatch(host):
         text = "submission_host is `host`, `host:port` or `[address]:port`"

@@ -80,6 +80,8 @@ class Relay:
     async def _open(self) -> SmtpSession:
         client = self._client
         settings = client.settings
+        if not settings.submission_relay_host:
+            raise SmtpError("There is no relay: submission_relay_host is empty")
         target = relay_target(settings, client.user)
         session = await open_session(client.scope, client.ctx.log, settings, target)
         try:

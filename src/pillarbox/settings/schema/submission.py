@@ -12,7 +12,11 @@ class SubmissionSettings(SubmitSettings, frozen=True, kw_only=True):
     """Submission (RFC 6409) and its relay."""
 
     submission_relay_host: Annotated[
-        str, Doc("SMTP server that the users' mail is handed to; the service cannot do without.")
+        str,
+        Doc(
+            "SMTP server that the users' mail is handed to; only users who are passed on to "
+            "another server can do without."
+        ),
     ] = ""
     submission_relay_port: Annotated[int, Doc("Port of the relay.", least=1)] = 25
     submission_relay_ssl: Annotated[
