@@ -95,6 +95,31 @@ def test_flags(imap: Callable[..., None], tmp_path: Path) -> None:
     imap(test, sieve_script=place(tmp_path, script), imapsieve=rules(causes=("flag",)))
 
 
+def test_reading_sets_a_flag(imap: Callable[..., None], tmp_path: Path) -> None:
+    script = (
+        'require ["imapsieve", "environment", "imap4flags"];\n'
+        'if environment "imap.changedflags" "\\\\Seen" { addflag "Read"; }\n'
+    )
+
+    async def test(server: Any) -> None:
+        client = await server.login()
+        for _ in range(3):
+            await client.command("APPEND INBOX " + APPEND)
+        await client.command("SELECT INBOX")
+        await client.command("FETCH 1 BODY.PEEK[]")
+        lines = await client.command("FETCH 1:2 BODY[TEXT]")
+        assert [line for line in lines if "Read" in line and "FETCH" in line] == [
+            "* 1 FETCH (FLAGS (\\Seen \\Recent Read))",
+            "* 2 FETCH (FLAGS (\\Seen \\Recent Read))",
+        ]
+        await client.command("STORE 1 -FLAGS (Read)")
+        await client.command("FETCH 1 BODY[]")  # it was seen already
+        (flags, _) = await client.command("FETCH 1 (FLAGS)")
+        assert flags == "* 1 FETCH (FLAGS (\\Seen \\Recent))"
+
+    imap(test, sieve_script=place(tmp_path, script), imapsieve=rules(causes=("flag",)))
+
+
 def test_discard_marks_the_message(imap: Callable[..., None], tmp_path: Path) -> None:
     async def test(server: Any) -> None:
         client = await server.login()

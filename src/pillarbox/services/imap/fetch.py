@@ -5,14 +5,14 @@ sessions waiting: index items 4,096 messages at a time, cached items half a mega
 a slice holds 256 KB.  A FETCH of one slice of index items is answered without a task.
 
 Where an item implies ``\Seen``, the messages of a slice are read first, then marked in one
-transaction, then answered with their new FLAGS.  A message whose bytes are gone is left out, the
-others are answered, and the command ends with NO.
+transaction, then answered with their new FLAGS; scripts that react to it run at the end.  A message
+whose bytes are gone is left out, the others are answered, and the command ends with NO.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import numpy as np
@@ -25,6 +25,7 @@ from pillarbox.mailstore.index.records import Positions
 from pillarbox.services.imap.fetch_body import Item, Message
 from pillarbox.services.imap.fetch_columns import COLUMNS, FieldItem, Plan
 from pillarbox.services.imap.header_order import in_order
+from pillarbox.services.imap.imapsieve import reacts, run_scripts
 from pillarbox.services.imap.rows import long_rows, rows
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.services.imap.select import earlier
@@ -74,11 +75,12 @@ def fetch(run: Run) -> Ok | Coroutine[Any, Any, Ok]:
 
 @dataclass(slots=True)
 class _Work:
-    """One FETCH under way."""
+    r"""One FETCH under way; ``seen`` are the UIDs whose ``\Seen`` scripts want to know of."""
 
     run: Run
     selected: Selected
     plan: Plan
+    seen: list[int] = field(default_factory=list)
 
     def render(self, positions: Positions, extra: list[tuple[bytes, list[bytes]]]) -> bytes:
         """The replies for a slice; ``extra`` are templates with their columns."""
@@ -160,6 +162,14 @@ class _Work:
         return label + b" %b", [b"{%d}\r\n%b" % (len(h), h) for h in headers]
 
     async def with_bodies(self, positions: Positions) -> Ok:
+        """Messages that have to be read."""
+        try:
+            return await self.slices(positions)
+        finally:
+            mailbox = self.selected.mailbox
+            await run_scripts(self.run, "flag", mailbox, self.seen, flags=(b"\\Seen",))
+
+    async def slices(self, positions: Positions) -> Ok:
         """Slices of messages that have to be read."""
         session = self.run.session
         scope = self.body_scope()
@@ -233,6 +243,8 @@ class _Work:
                 result = await selected.view.store(
                     self.run.scope, unseen, "add", bits.SEEN, (), silent=True
                 )
+                if reacts(self.run.session.settings):
+                    self.seen += selected.view.uids[result.changed].tolist()
                 return result.changed
         return positions[:0]
 
