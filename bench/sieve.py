@@ -5,8 +5,9 @@ halves, and of both servers, take turns, so that all meet the same weather.  Wha
 medians of the rounds, and ratios: of a delivery with the script to one without, and of Pillarbox to
 Dovecot.  With ten clients that is done twice: mail to many users, and mail to one.
 
-Then the script alone: runs in a second within a process that is there already, and whole
-processes (``pillarbox sieve test``, ``sieve-test``), which compile it first.
+Then the script alone: runs in a second within a process that is there already, what compiling it
+costs and what loading its compiled form does, and whole processes (``pillarbox sieve test``,
+``sieve-test``), which compile it first.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from bench.clients import deliver_many
 from bench.mails import mail
 from bench.servers import USERS, Dovecot, Pillarbox, Server, user
+from pillarbox.sieve.compiled import dump, load
 from pillarbox.sieve.driver import run_script
 from pillarbox.sieve.environment import Envelope
 from pillarbox.sieve.questions import Now, Question
@@ -34,6 +36,7 @@ from pillarbox.sieve.script import compile
 RULES = Path(__file__).with_name("rules.sieve")
 MOST_COST = 0.20
 LEAST_RATIO = 2.0
+MOST_LOADING = 0.25
 HALF = USERS // 2
 WARM = 4
 
@@ -125,6 +128,29 @@ def _deliveries(servers: list[Server], clients: int, users: int, rounds: int, co
         print(f"  with the script, {shown}", flush=True)
 
 
+def _compiling() -> None:
+    """Compile the script and load its compiled form, in turns."""
+    source = RULES.read_bytes()
+    script, _ = compile(source, "rules")
+    octets = None if script is None else dump(script)
+    if octets is None:
+        raise RuntimeError("the script has no compiled form")
+    times: dict[str, list[float]] = {"compile": [], "load": []}
+    for _ in range(1500):
+        started = time.perf_counter()
+        compile(source, "rules")
+        between = time.perf_counter()
+        if load(octets, source, "rules") is None:
+            raise RuntimeError("the compiled form cannot be loaded")
+        times["compile"].append(between - started)
+        times["load"].append(time.perf_counter() - between)
+    compiling, loading = (statistics.median(values) for values in times.values())
+    print(
+        f"  compiled in {1e6 * compiling:.0f} µs, loaded in {1e6 * loading:.0f} µs: "
+        f"{loading / compiling:.2f}  (target: at most {MOST_LOADING:g})"
+    )
+
+
 def _alone(folder: Path) -> None:
     script, diagnostics = compile(RULES.read_bytes(), "rules")
     if script is None:
@@ -145,6 +171,7 @@ def _alone(folder: Path) -> None:
         count += len(mails)
     rate = count / (time.perf_counter() - started)
     print(f"The script alone: {rate:.0f} runs/s in one process")
+    _compiling()
     rules = folder / "rules.sieve"  # sieve-test keeps its binary beside the script
     shutil.copy(RULES, rules)
     message = folder / "message"

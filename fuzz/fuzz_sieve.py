@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 
+from pillarbox.sieve.compiled import dump, load
 from pillarbox.sieve.driver import run_script
 from pillarbox.sieve.errors import Diagnostics
 from pillarbox.sieve.limits import Limits
 from pillarbox.sieve.parser import parse
 from pillarbox.sieve.printer import print_script
 from pillarbox.sieve.registry import default_capabilities
-from pillarbox.sieve.script import Script, compile
+from pillarbox.sieve.script import compile
 
 LIMITS = Limits(steps=20_000, regex_effort=20_000, variable_length=500)
 _NAMES = ", ".join(f'"{name}"' for name in sorted(default_capabilities()))
@@ -44,7 +45,8 @@ def one(data: bytes) -> None:
         if not diagnostics:
             raise AssertionError("refused without a reason")
         return
-    if Script.deserialize(script.serialize(), limits=LIMITS) is None:
+    octets = dump(script)
+    if octets is None or load(octets, script.source, script.name, limits=LIMITS) is None:
         raise AssertionError("cannot be read back")
     result = run_script(script, message, limits=LIMITS, trace=True)
     if result.error is not None and not result.implicit_keep:

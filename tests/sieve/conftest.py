@@ -2,21 +2,25 @@
 
 `evaluate` gives the outcome of one test, `act` the actions of a script as lines of text, `problems`
 what compiling says as ``line:column text``.  Scripts may begin without require: everything that
-the tests of this folder need is required for them.
+the tests of this folder need is required for them.  Every script that is run here has been
+through its compiled form, which must give the same tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
 
+from pillarbox.sieve.compiled import dump, load
 from pillarbox.sieve.driver import run_script
 from pillarbox.sieve.environment import Envelope, Environment
+from pillarbox.sieve.linker import items_of
+from pillarbox.sieve.nodes import Node
 from pillarbox.sieve.questions import Question
 from pillarbox.sieve.result import FileInto, Result
-from pillarbox.sieve.script import Script, compile
+from pillarbox.sieve.script import Loader, Script, compile
 
 ALL = (
     "body", "comparator-i;ascii-numeric", "comparator-i;unicode-casemap", "copy", "date",
@@ -59,7 +63,53 @@ def compiled(source: str, **options: Any) -> Script:
         source = REQUIRE + source
     script, diagnostics = compile(source, "test", **options)
     assert script is not None, [str(item) for item in diagnostics]
-    return script
+    return loaded(script, **options)
+
+
+def loaded(
+    script: Script,
+    allowed_extensions: Collection[str] | None = None,
+    loader: Loader | None = None,
+) -> Script:
+    """The script from its compiled form; the same tree."""
+    octets = dump(script, allowed_extensions)
+    assert octets is not None
+    other = load(
+        octets, script.source, script.name, allowed_extensions, script.limits, loader,
+        location=script.location,
+    )  # fmt: skip
+    assert other is not None
+    both = [(script, other)]
+    both += zip(script.all_included().values(), other.all_included().values(), strict=True)
+    for one, same in both:
+        assert (one.name, one.location, one.hash) == (same.name, same.location, same.hash)
+        assert one.capabilities == same.capabilities
+        assert one.namespaces == same.namespaces
+        assert one.uses_matches == same.uses_matches
+        assert one.environment_items == same.environment_items
+        assert items_of(one.nodes) == items_of(same.nodes)
+        assert [derived(node) for node in one.nodes] == [derived(node) for node in same.nodes]
+    return other
+
+
+def derived(node: Node) -> list[Any]:
+    """What a node has besides what was written."""
+    if node.name == "if":
+        return [
+            [None if test is None else derived(test), [derived(inner) for inner in block]]
+            for test, block, _ in node.data
+        ]
+    matching = node.matching
+    return [
+        node.asks,
+        node.data,
+        node.part,
+        [use.spec for use in node.filters],
+        node.name == "ihave" and node.known,
+        matching and [matching.type, matching.comparator, matching.prepared],
+        [derived(test) for test in node.tests],
+        [derived(inner) for inner in node.block],
+    ]
 
 
 def ran(source: str, message: bytes = MESSAGE, **options: Any) -> Result:

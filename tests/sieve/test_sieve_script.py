@@ -1,13 +1,8 @@
-"""Compiled scripts: their form on disk, dependencies, the trace, and several in a row."""
+"""Scripts: what they include, the trace, and several in a row."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pillarbox.sieve.driver import run_script
 from pillarbox.sieve.multiscript import combine, goes_on
@@ -30,46 +25,12 @@ def sound(source: str) -> Script:
     return script
 
 
-def test_disk_form_holds_all_that_is_needed() -> None:
-    script = sound('require "include"; include "one"; # \u00e9')
-    again = Script.deserialize(script.serialize())
-    assert again is not None
-    assert again.hash == script.hash
-    assert again.name == "main"
-    assert sorted(key[:2] for key in again.dependencies()) == [
+def test_all_that_is_included_is_told() -> None:
+    script = sound('require "include"; include "one";')
+    assert sorted(key[:2] for key in script.dependencies()) == [
         ("global", "two"),
         ("personal", "one"),
     ]
-    assert [a.describe() for a in run_script(again, MESSAGE).actions] == ['fileinto "from two"']
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content.update(form="pillarbox-sieve 0"),
-        lambda content: content.update(hash="0"),
-        lambda content: content.update(source="frop;"),
-        lambda content: content.pop("included"),
-        lambda content: content.update(included=[1]),
-        lambda content: content.update(source=1),
-    ],
-)
-def test_a_damaged_disk_form_is_none(change: Callable[[dict[str, object]], object]) -> None:
-    content = json.loads(sound("keep;").serialize())
-    change(content)
-    assert Script.deserialize(json.dumps(content).encode()) is None
-
-
-def test_a_disk_form_obeys_what_is_allowed_now() -> None:
-    octets = sound('require "fileinto"; fileinto "x";').serialize()
-    assert Script.deserialize(octets, {"fileinto"}) is not None
-    assert Script.deserialize(octets, set()) is None
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=40))
-def test_any_octets_are_no_disk_form(octets: bytes) -> None:
-    assert Script.deserialize(octets) is None
 
 
 def test_compile_never_raises_on_lone_surrogates() -> None:

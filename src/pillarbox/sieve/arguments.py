@@ -1,12 +1,14 @@
 """Arguments bound to what a command or test declares (RFC 5228 section 2.6).
 
 `bind` makes a `Node` from a command or test of the tree: tags by name with their values, then
-positional arguments by name, then comparator and match type for tests that compare.  Every
-error names the command and the argument.
+positional arguments by name.  `complete` adds what follows from them, whether they come from the
+tree or from a compiled form: comparator and match type for tests that compare, filters, address
+part.  Every error names the command and the argument.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pillarbox.sieve.ast import Argument, Command, Number, Position, String, StringList, Tag, Test
@@ -32,8 +34,16 @@ def bind(v: Validator, item: Command | Test, spec: CommandSpec | TestSpec) -> No
     binder = _Binder(v, node, spec)
     positional = binder.tags(item.arguments)
     binder.positional(positional)
+    complete(v, node, spec)
+    return node
+
+
+def complete(v: Validator, node: Node, spec: CommandSpec | TestSpec) -> None:
+    """Work out what follows from the arguments of a node and check its tags."""
     if spec.compares:
-        binder.matching(spec)
+        _add_matching(v, node, spec)
+    if not node.tags:
+        return
     node.filters = sorted(
         (use for use in node.tags.values() if use.spec.fields is not None),
         key=lambda use: use.spec.order,
@@ -44,7 +54,70 @@ def bind(v: Validator, item: Command | Test, spec: CommandSpec | TestSpec) -> No
     for use in node.tags.values():
         if use.spec.validate is not None:
             use.spec.validate(v, node, use)
-    return node
+
+
+def find_tag(v: Validator, spec: CommandSpec | TestSpec, name: str) -> TagSpec | None:
+    """The tag of that name, among them match types and address parts."""
+    tag = v.scope.tags_of(spec).get(name)
+    if tag is not None:
+        return tag
+    if spec.compares:
+        if name == "comparator":
+            return _COMPARATOR_TAG
+        match_type = v.scope.match_types.get(name)
+        if match_type is not None:
+            return _group_tag(name, MATCH_TYPE, match_type.kind)
+    if isinstance(spec, TestSpec) and spec.parts and name in v.scope.address_parts:
+        return _group_tag(name, ADDRESS_PART, None)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _group_tag(name: str, group: str, kind: Kind | None) -> TagSpec:
+    return TagSpec(name, kind, group)
+
+
+def _who(spec: CommandSpec | TestSpec) -> str:
+    return f"the {spec.name} {'test' if isinstance(spec, TestSpec) else 'command'}"
+
+
+def _add_matching(v: Validator, node: Node, spec: CommandSpec | TestSpec) -> None:
+    comparator = _comparator(v, node, spec)
+    use = node.group(MATCH_TYPE)
+    kind = IS if use is None else v.scope.match_types[use.spec.name]
+    if kind.substring and not comparator.substring:
+        v.error(
+            node.position if use is None else use.position,
+            f"{_who(spec)}: the comparator '{comparator.name}' cannot be used with the match "
+            f"type ':{kind.name}'",
+        )
+        return
+    node.matching = matching = Matching(kind, comparator)
+    if use is not None and use.value is not None:
+        matching.parameter = use.text()
+    if kind.validate is not None:
+        kind.validate(v, node)
+    keys = node.arguments.get(spec.keys)
+    if kind.prepare is not None and keys and all(key.constant is not None for key in keys):
+        try:
+            matching.prepared = [kind.prepare(matching, key.constant) for key in keys]
+        except SieveRunError as error:
+            v.error(keys[0].position, f"{_who(spec)}: {error.message}")
+
+
+def _comparator(v: Validator, node: Node, spec: CommandSpec | TestSpec) -> Comparator:
+    use = node.tags.get("comparator")
+    if use is None:
+        return ASCII_CASEMAP
+    name = use.text().constant or ""
+    found = v.scope.comparators.get(name)
+    if found is None:
+        hint = ""
+        if v.scope.supports(f"comparator-{name}"):
+            hint = f' (it needs require "comparator-{name}")'
+        v.error(use.position, f"unknown comparator '{name[:80]}' for {_who(spec)}{hint}")
+        return ASCII_CASEMAP
+    return found
 
 
 def _kind_of(argument: Argument | None) -> str:
@@ -66,27 +139,7 @@ class _Binder:
         self.v = v
         self.node = node
         self.spec = spec
-        self.who = f"the {spec.name} {'test' if isinstance(spec, TestSpec) else 'command'}"
-        self.known = v.scope.tags_of(spec)
-
-    def find_tag(self, name: str) -> TagSpec | None:
-        """The tag of that name, among them match types and address parts."""
-        tag = self.known.get(name)
-        if tag is not None:
-            return tag
-        if self.spec.compares:
-            if name == "comparator":
-                return _COMPARATOR_TAG
-            match_type = self.v.scope.match_types.get(name)
-            if match_type is not None:
-                return TagSpec(name, match_type.kind, MATCH_TYPE)
-        if (
-            isinstance(self.spec, TestSpec)
-            and self.spec.parts
-            and name in self.v.scope.address_parts
-        ):
-            return TagSpec(name, group=ADDRESS_PART)
-        return None
+        self.who = _who(spec)
 
     def tags(self, arguments: list[Argument]) -> list[Argument]:
         """Take the tags with their values; what is left."""
@@ -96,7 +149,7 @@ class _Binder:
             if not isinstance(argument, Tag):
                 rest.append(argument)
                 continue
-            tag = self.find_tag(argument.name)
+            tag = find_tag(self.v, self.spec, argument.name)
             if tag is None:
                 self.unknown(argument)
                 continue
@@ -189,49 +242,12 @@ class _Binder:
             if value is not None:
                 self.node.arguments[item.name] = value
         for item in wanted:  # what is missing after errors, so that nobody stumbles on it
-            self.node.arguments.setdefault(item.name, _nothing(item.kind, self.node.position))
-
-    def matching(self, spec: CommandSpec | TestSpec) -> None:
-        comparator = self.comparator()
-        use = self.node.group(MATCH_TYPE)
-        kind = IS if use is None else self.v.scope.match_types[use.spec.name]
-        position = self.node.position if use is None else use.position
-        if kind.substring and not comparator.substring:
-            self.v.error(
-                position,
-                f"{self.who}: the comparator '{comparator.name}' cannot be used with the match "
-                f"type ':{kind.name}'",
-            )
-            return
-        self.node.matching = matching = Matching(kind, comparator)
-        if use is not None and use.value is not None:
-            matching.parameter = use.text()
-        if kind.validate is not None:
-            kind.validate(self.v, self.node)
-        keys = self.node.arguments.get(spec.keys)
-        if kind.prepare is not None and keys and all(key.constant is not None for key in keys):
-            try:
-                matching.prepared = [kind.prepare(matching, key.constant) for key in keys]
-            except SieveRunError as error:
-                self.v.error(keys[0].position, f"{self.who}: {error.message}")
-
-    def comparator(self) -> Comparator:
-        use = self.node.tags.get("comparator")
-        if use is None:
-            return ASCII_CASEMAP
-        name = use.text().constant or ""
-        found = self.v.scope.comparators.get(name)
-        if found is None:
-            hint = ""
-            if self.v.scope.supports(f"comparator-{name}"):
-                hint = f' (it needs require "comparator-{name}")'
-            self.v.error(use.position, f"unknown comparator '{name[:80]}' for {self.who}{hint}")
-            return ASCII_CASEMAP
-        return found
+            if item.name not in self.node.arguments:
+                self.node.arguments[item.name] = _nothing(item.kind, self.node.position)
 
 
 def _nothing(kind: Kind, position: Position) -> Any:
     if kind is Kind.NUMBER:
         return 0
-    text = Text("", (), position, "")
+    text = Text("", (), position)
     return text if kind is Kind.STRING else Texts((text,))

@@ -41,7 +41,6 @@ class Text:
     constant: str | None
     parts: tuple[str | VariableRef, ...]
     position: Position
-    source: str
 
 
 class Texts(tuple[Text, ...]):

@@ -127,11 +127,10 @@ class TagSpec:
     apply: Callable[[Run, Node, TagUse, Action], Any] | None = None
     fields: Callable[[Run, Node, TagUse, str, list[HeaderField]], list[HeaderField]] | None = None
     modify: Callable[[str], str] | None = None  # a modifier of set (RFC 5229), largest order first
+    asks: bool = field(init=False)
 
-    @property
-    def asks(self) -> bool:
-        """Whether ``apply`` is a generator function."""
-        return inspect.isgeneratorfunction(self.apply)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asks", inspect.isgeneratorfunction(self.apply))
 
 
 @dataclass(frozen=True)
@@ -239,11 +238,10 @@ class MatchType:
     kind: Kind | None = None
     substring: bool = False
     validate: Callable[[Validator, Node], None] | None = None
+    asks: bool = field(init=False)
 
-    @property
-    def asks(self) -> bool:
-        """Whether ``whole`` is a generator function."""
-        return inspect.isgeneratorfunction(self.whole)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asks", inspect.isgeneratorfunction(self.whole))
 
 
 @dataclass(frozen=True)

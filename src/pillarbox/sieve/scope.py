@@ -37,7 +37,7 @@ class LanguageScope:
         self.address_parts: dict[str, AddressPart] = {}
         self.envelope_parts: dict[str, EnvelopePart] = {}
         self.namespaces: dict[str, Namespace] = {}
-        self._tags: dict[str, dict[str, TagSpec]] = {}
+        self._tags: dict[tuple[type, str], dict[str, TagSpec]] = {}
         for extension in core():
             self._add(extension)
 
@@ -73,8 +73,7 @@ class LanguageScope:
 
     def tags_of(self, spec: CommandSpec | TestSpec) -> dict[str, TagSpec]:
         """The tags that a command or test takes here, but for match types and address parts."""
-        kind = "test" if isinstance(spec, TestSpec) else "command"
-        key = f"{kind} {spec.name}"
+        key = (type(spec), spec.name)
         found = self._tags.get(key)
         if found is None:
             found = {tag.name: tag for tag in spec.tags}

@@ -1,16 +1,12 @@
 """Scripts in their compiled form: source text to something that can be run, or diagnostics.
 
-`compile` never raises on bad scripts.  A `Script` holds the checked commands in memory.  Its disk
-form (`serialize`) is deliberately not code: it is the sources of the script and of all that it
-includes, with their hashes, and reading it back (`deserialize`) parses them again.  That costs
-a few milliseconds for an ordinary script, can hold nothing dangerous, and is void as soon as
-the version of the language or the sources change.
+`compile` never raises on bad scripts.  A `Script` holds the checked commands in memory; the form in
+which it can be kept on disk is that of `compiled`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,12 +17,12 @@ from pillarbox.sieve.limits import DEFAULT, Limits
 from pillarbox.sieve.nodes import Node
 from pillarbox.sieve.parser import parse
 from pillarbox.sieve.registry import Namespace, default_capabilities
+from pillarbox.sieve.scope import LanguageScope
 from pillarbox.sieve.validator import Validator
 
 # (location "personal" or "global", name) to the source of a script to be included, or None
 Loader = Callable[[str, str], bytes | None]
 
-FORM: Final = "pillarbox-sieve 1"
 _DEEPEST_INCLUDE: Final = 50  # whatever the limits say: the compiler calls itself
 
 
@@ -56,66 +52,34 @@ class Script:
 
     def dependencies(self) -> Iterator[tuple[str, str, str]]:
         """Location, name and hash of every script that this one includes, at any depth."""
-        seen: set[tuple[str, str]] = set()
-        for key, script in _all_included(self, seen):
+        for key, script in self.all_included().items():
             yield *key, script.hash
 
-    def serialize(self) -> bytes:
-        """The form for a cache on disk."""
-        included = [
-            [location, name, script.source.decode("utf-8")]
-            for (location, name), script in _all_included(self, set())
-        ]
-        content = {
-            "form": FORM,
-            "name": self.name,
-            "location": self.location,
-            "hash": self.hash,
-            "source": self.source.decode("utf-8"),
-            "included": included,
-        }
-        return json.dumps(content, ensure_ascii=False).encode()
-
-    @staticmethod
-    def deserialize(
-        octets: bytes,
-        allowed_extensions: Collection[str] | None = None,
-        limits: Limits = DEFAULT,
-        *,
-        global_extensions: Collection[str] | None = None,
-    ) -> Script | None:
-        """A script from its disk form; None if it is damaged, old or no longer allowed."""
-        try:
-            content = json.loads(octets)
-            if content["form"] != FORM:
-                return None
-            source = content["source"].encode()
-            if hashlib.sha256(source).hexdigest() != content["hash"]:
-                return None
-            others = {(place, name): text.encode() for place, name, text in content["included"]}
-            name, location = str(content["name"]), str(content["location"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None
-        script, _ = compile(
-            source,
-            name,
-            allowed_extensions,
-            limits,
-            lambda place, name: others.get((place, name)),
-            location=location,
-            global_extensions=global_extensions,
-        )
-        return script
+    def all_included(self) -> dict[tuple[str, str], Script]:
+        """Every script that this one includes, at any depth."""
+        found: dict[tuple[str, str], Script] = {}
+        waiting = [self]
+        while waiting:
+            for key, other in waiting.pop().included.items():
+                if key not in found:
+                    found[key] = other
+                    waiting.append(other)
+        return found
 
 
-def _all_included(
-    script: Script, seen: set[tuple[str, str]]
-) -> Iterator[tuple[tuple[str, str], Script]]:
-    for key, other in script.included.items():
-        if key not in seen:
-            seen.add(key)
-            yield key, other
-            yield from _all_included(other, seen)
+def made(validator: Validator, source: bytes, name: str, nodes: list[Node]) -> Script:
+    """The script of these nodes, which the validator has checked."""
+    return Script(
+        name,
+        source,
+        validator.location,
+        nodes,
+        tuple(validator.scope.capabilities),
+        validator.scope.namespaces,
+        validator.limits,
+        validator.enabled("variables"),
+        tuple(validator.data.get("environment items", ())),
+    )
 
 
 def compile(
@@ -184,20 +148,10 @@ class Compiler:
             return None
         commands = parse(text, diagnostics, self.limits)
         allowed = self.allowed if location == "personal" else self.allowed_globally
-        validator = Validator(diagnostics, allowed, self.limits, location)
+        validator = Validator(diagnostics, LanguageScope(allowed), self.limits, location)
         validator.data["include path"] = path
         nodes = validator.script(commands)
-        script = Script(
-            name,
-            octets,
-            location,
-            nodes,
-            tuple(validator.scope.capabilities),
-            validator.scope.namespaces,
-            self.limits,
-            validator.enabled("variables"),
-            tuple(validator.data.get("environment items", ())),
-        )
+        script = made(validator, octets, name, nodes)
         needed = validator.data.get("needed includes", ())
         for key, position in validator.data.get("includes", {}).items():
             self._include(script, key, position, path, diagnostics)

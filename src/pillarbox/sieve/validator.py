@@ -10,7 +10,7 @@ there has ``known`` set, and what could only run if it were otherwise is dropped
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pillarbox.sieve.arguments import bind
@@ -30,12 +30,12 @@ class Validator:
     """Checks one script.  ``data`` is where extensions keep what they learn on the way."""
 
     def __init__(
-        self, diagnostics: Diagnostics, allowed: Collection[str], limits: Limits, location: str = ""
+        self, diagnostics: Diagnostics, scope: LanguageScope, limits: Limits, location: str = ""
     ) -> None:
         self.diagnostics = diagnostics
         self.limits = limits
         self.location = location  # "personal", "global" or what the caller calls it
-        self.scope = LanguageScope(allowed)
+        self.scope = scope
         self.data: dict[str, Any] = {}
         self.enclosing: list[Node] = []  # commands whose block is being checked, outermost first
         self.position = Position(0, 0)  # of the command being checked
@@ -267,18 +267,19 @@ class Validator:
                     self.error(string.position, str(error))
             if self.enabled("variables"):
                 return self._with_variables(value, string)
-        return Text(value, (), string.position, string.value)
+        return Text(value, (), string.position)
 
     def _with_variables(self, value: str, string: String) -> Text:
         parts = split_references(value)
         for part in parts:
             if isinstance(part, VariableRef):
-                self._reference(part, string.position)
+                self.reference(part, string.position)
         if len(parts) == 1 and isinstance(parts[0], str):
-            return Text(parts[0], (), string.position, string.value)
-        return Text(None, parts, string.position, string.value)
+            return Text(parts[0], (), string.position)
+        return Text(None, parts, string.position)
 
-    def _reference(self, reference: VariableRef, position: Position) -> None:
+    def reference(self, reference: VariableRef, position: Position) -> None:
+        """Check a variable that a string names."""
         if reference.namespace is None:
             if reference.name.isdigit() and (
                 len(reference.name) > 4 or int(reference.name) > self.limits.match_values

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pillarbox.delivery.sieve_storage import compiling
-from pillarbox.delivery.sieve_storage.compiling import Cache, Compiled, Rules
+from pillarbox.delivery.sieve_storage.cache import KEPT_OCTETS, Cache
+from pillarbox.delivery.sieve_storage.compiling import Compiled, Rules
 from pillarbox.sieve.limits import DEFAULT
 from pillarbox.sieve.script import Script
 
@@ -122,5 +123,59 @@ def test_a_broken_script_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> No
             assert await get(cache, "1", b"nonsense;") is broken
         assert (await get(cache, "1", b"keep;")).script is not None
         assert (await get(cache, "1", b"nonsense;")).errors
+
+    asyncio.run(go())
+
+
+def test_what_a_file_made_is_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "1.compiled"
+
+    async def script_of(cache: Cache, user: str) -> Script:
+        file = partial(Path, tmp_path / f"{user}.compiled")
+        found = await cache.get("a", user, b"keep;", RULES, _none, file)
+        assert found.script is not None
+        assert found.binary_path == str(file())
+        return found.script
+
+    async def go() -> None:
+        await script_of(Cache(), "1")
+        mine.write_bytes(mine.read_bytes().replace(b"keep", b"stop"))  # a forged tree
+        cache = Cache()
+        with monkeypatch.context() as patch:
+            patch.delattr(compiling, "compile")
+            forged = await script_of(cache, "1")
+        assert [node.name for node in forged.nodes] == ["stop"]
+        other = await script_of(cache, "2")
+        assert [node.name for node in other.nodes] == ["keep"]
+        with monkeypatch.context() as patch:
+            patch.delattr(compiling, "compile")
+            assert await script_of(cache, "3") is other
+            assert await script_of(cache, "1") is forged
+        for user in "123":
+            await cache.get("a", user, b"stop;", RULES, _none, _nowhere)
+        assert cache._trees._private == {}
+        assert cache._trees.room == KEPT_OCTETS - len(b"stop;")
+
+    asyncio.run(go())
+
+
+def test_what_is_no_compiled_form_is_written_anew(tmp_path: Path) -> None:
+    async def go() -> None:
+        file = tmp_path / "a.compiled"
+        where = partial(Path, file)
+        await Cache().get("a", "1", b"keep;", RULES, _none, where)
+        good = file.read_bytes()
+        for octets in (b"", good[:-1], good + b"x", b"x" * (compiling.MOST_OCTETS + 1)):
+            file.write_bytes(octets)
+            found = await Cache().get("a", "1", b"keep;", RULES, _none, where)
+            assert found.binary_path == str(file)
+            assert file.read_bytes() == good
+        file.unlink()
+        file.mkdir()
+        found = await Cache().get("a", "1", b"keep;", RULES, _none, where)
+        assert found.script is not None
+        assert found.binary_path is None
 
     asyncio.run(go())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from pillarbox.delivery.sieve.language import capabilities_of, limits_of
 from pillarbox.delivery.sieve_storage import errors
-from pillarbox.delivery.sieve_storage.compiling import Cache, Compiled, Rules
+from pillarbox.delivery.sieve_storage.cache import Cache
+from pillarbox.delivery.sieve_storage.compiling import Compiled, Rules
 from pillarbox.delivery.sieve_storage.names import check_name
 from pillarbox.delivery.sieve_storage.places import Places
 from pillarbox.delivery.sieve_storage.quota import Quota, quota_of
@@ -364,7 +366,11 @@ def test_a_users_file_cannot_bring_in_what_is_not_in_the_storage(tmp_path: Path)
         source = b'require "include"; include "inner";'
         await storage.save(scope, "inner", b"keep;")
         await storage.save(scope, "outer", source)
-        forged = (tmp_path / "sieve" / "outer.compiled").read_bytes().replace(b"keep;", b"stop;")
+        forged = (tmp_path / "sieve" / "outer.compiled").read_bytes()
+        digest = hashlib.sha256(b"keep;").digest()
+        assert digest in forged
+        forged = forged.replace(digest, hashlib.sha256(b"stop;").digest())
+        forged = forged.replace(b"\xa4keep", b"\xa4stop")
         (tmp_path / "sieve" / "outer.compiled").write_bytes(forged)
         storage._cache = Cache()
         compiled = await storage.compiled(await storage.open(scope, "outer"))

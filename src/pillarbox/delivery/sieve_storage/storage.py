@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from pillarbox.delivery.sieve_storage.cache import Cache
 from pillarbox.delivery.sieve_storage.compiling import (
-    Cache,
     Compiled,
     Read,
     Rules,
@@ -278,7 +278,7 @@ class ScriptStorage:
 
     def _keep(self, name: str, compiled: Compiled) -> None:
         if compiled.script is not None:
-            keep(self._compiled_path(name), compiled.script)
+            keep(self._compiled_path(name), compiled.script, self.rules)
 
     def _must_be_good(self, compiled: Compiled) -> None:
         if compiled.script is None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.sieve.compiled import dump, load
 from pillarbox.sieve.errors import SieveRunError
 from pillarbox.sieve.extensions.duplicate import Answers
 from pillarbox.sieve.interpreter import Run
@@ -34,7 +35,7 @@ from pillarbox.sieve.registry import (
 )
 from pillarbox.sieve.result import FileInto, Result
 from pillarbox.sieve.script import Script, compile
-from pillarbox.sieve.testsuite.bench import Bench, Outcome
+from pillarbox.sieve.testsuite.bench import Bench, Binary, Outcome
 from pillarbox.sieve.testsuite.configuration import (
     TESTSUITE,
     capabilities_of,
@@ -241,7 +242,11 @@ def _binary_save(run: Run, node: Node) -> None:
     bench = _bench(run)
     if bench.script is None:
         raise SieveRunError("no script was compiled before", node.position)
-    bench.binaries[run.text(node.text("name"))] = bench.script.serialize()
+    script = bench.script
+    octets = dump(script, capabilities_of(bench.settings))
+    if octets is None:
+        raise SieveRunError("the script has no compiled form", node.position)
+    bench.binaries[run.text(node.text("name"))] = Binary(script.name, script.source, octets)
 
 
 def _binary_load(run: Run, node: Node) -> None:
@@ -251,7 +256,14 @@ def _binary_load(run: Run, node: Node) -> None:
     if saved is None:
         raise SieveRunError(f"no script was saved as '{name[:80]}'", node.position)
     settings = bench.settings
-    bench.script = Script.deserialize(saved, capabilities_of(settings), limits_of(settings))
+    bench.script = load(
+        saved.octets,
+        saved.source,
+        saved.name,
+        capabilities_of(settings),
+        limits_of(settings),
+        bench.load,
+    )
     if bench.script is None:
         raise SieveRunError(f"the script saved as '{name[:80]}' is no longer valid", node.position)
 

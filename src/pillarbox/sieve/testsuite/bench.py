@@ -71,6 +71,15 @@ class Stored:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A script in its compiled form, and what that was made of."""
+
+    name: str
+    source: bytes
+    octets: bytes
+
+
 @dataclass(slots=True)
 class Outcome:
     """One test of a file and how it went; ``reason`` is empty if it passed."""
@@ -96,7 +105,7 @@ class Bench:
         self.output: list[str] = []
 
         self.script: Script | None = None
-        self.binaries: dict[str, bytes] = {}
+        self.binaries: dict[str, Binary] = {}
         self.messages: list[str] = []  # errors of the last compilation or run
         self.results: list[Result] = []  # of scripts that were run
         self.done: set[int] = set()  # actions that were carried out, by identity
