@@ -31,7 +31,7 @@ protocols = {protocols}
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = {mechanisms}
 auth_master_user_separator = *
 auth_failure_delay = 0
 mail_location = maildir:~/Maildir
@@ -40,7 +40,7 @@ mail_gid = {id}
 first_valid_uid = 1
 login_trusted_networks = 127.0.0.1/32
 recipient_delimiter = +
-login_log_format_elements = user=<%u> rip=%r lip=%l lport=%{{lport}} session=<%{{session}}>
+login_log_format_elements = method=%m user=<%u> rip=%r lport=%{{lport}} session=<%{{session}}>
 passdb {{
   driver = passwd-file
   master = yes
@@ -92,9 +92,12 @@ service managesieve-login {{
 class DovecotServer:
     """A running one: ``ports`` by protocol, and its log."""
 
-    def __init__(self, folder: Path, users: dict[str, str] | None, options: str = "") -> None:
+    def __init__(
+        self, folder: Path, users: dict[str, str] | None, options: str, mechanisms: str
+    ) -> None:
         """``users`` gives passdb fields by user."""
         self._options = options
+        self._mechanisms = mechanisms
         self.folder = folder
         modules = Path("/usr/lib/dovecot")
         binaries = {"sieve": "managesieve-login", "lmtp": "lmtp"}
@@ -121,7 +124,7 @@ class DovecotServer:
         config.write_text(
             self._options
             + CONFIG.format(
-                folder=self.folder, id=ID, sieve_service=sieve,
+                folder=self.folder, id=ID, sieve_service=sieve, mechanisms=self._mechanisms,
                 protocols=" ".join(self.protocols), **self.ports,
             )
         )  # fmt: skip
@@ -163,13 +166,15 @@ class DovecotServer:
 
 
 @contextlib.contextmanager
-def dovecot(users: dict[str, str] | None = None, options: str = "") -> Iterator[DovecotServer]:
+def dovecot(
+    users: dict[str, str] | None = None, options: str = "", mechanisms: str = "plain login"
+) -> Iterator[DovecotServer]:
     """One for the length of a with block; the test is skipped where it cannot run."""
     if shutil.which("dovecot") is None or os.getuid() != 0:
         pytest.skip("dovecot is not installed, or we are not root")
     # Not in the folder of the tests, which its users may not enter.
     with tempfile.TemporaryDirectory(prefix="pillarbox-dovecot-") as folder:
-        server = DovecotServer(Path(folder), users, options)
+        server = DovecotServer(Path(folder), users, options, mechanisms)
         try:
             yield server.start()
         finally:

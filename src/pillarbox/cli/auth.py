@@ -55,7 +55,7 @@ _MECHANISMS: dict[str, Callable[[str, str, str], sasl.Client]] = {
     ),
     "CRAM-MD5": lambda user, password, authzid: sasl.cram_md5(user, password),
     "DIGEST-MD5": lambda user, password, authzid: sasl.digest_md5(
-        user, password, _nonce(), "pillarbox", "localhost"
+        user, password, _nonce(), "pillarbox", "localhost", authzid
     ),
     "OAUTHBEARER": lambda user, password, authzid: sasl.oauthbearer(user, password),
     "XOAUTH2": lambda user, password, authzid: sasl.xoauth2(user, password),

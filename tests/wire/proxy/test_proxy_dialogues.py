@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,30 @@ def test_input_is_bounded(protocol: str) -> None:
     player = Player(make(BOB, None), LiteralReader())
     with pytest.raises(ProtocolError, match="too long"):
         player.feed(b"* OK {99999999}\r\n")
+
+
+def test_binding_to_the_channel() -> None:
+    """The -PLUS forms bind to what the channel is when the mechanism begins."""
+    channel = b""
+    credentials = Credentials(
+        "bob", "pw", mechanism="SCRAM-SHA-256-PLUS", nonce="n", end_point=lambda: channel
+    )
+    greeting = b"* OK [CAPABILITY SASL-IR AUTH=SCRAM-SHA-256-PLUS] hi\r\n"
+    player = Player(imap.login(credentials, None), LiteralReader())
+    with pytest.raises(ProtocolError, match="without TLS"):
+        player.feed(greeting)
+    player = Player(imap.login(replace(credentials, starttls=True), None), LiteralReader())
+    player.feed(greeting + b"S OK\r\n")
+    channel, player.said = b"hash", b""
+    player.handshaken()
+    player.feed(b"* CAPABILITY SASL-IR AUTH=SCRAM-SHA-256-PLUS\r\nC OK\r\n")
+    command, mechanism, initial = player.said.split(b"\r\n")[1].split()[1:]
+    assert (command, mechanism) == (b"AUTHENTICATE", b"SCRAM-SHA-256-PLUS")
+    assert b64decode(initial) == b"p=tls-server-end-point,,n=bob,r=n"
+    player.said = b""
+    player.feed(b"+ " + b64encode(b"r=nX,s=QUFB,i=1") + b"\r\n")
+    final = b64decode(player.said)
+    assert final.startswith(b"c=" + b64encode(b"p=tls-server-end-point,,hash") + b",r=nX,p=")
 
 
 def test_a_server_without_the_right_proof_is_not_trusted() -> None:

@@ -86,6 +86,16 @@ def test_both_sides_agree(user: str, password: str) -> None:
         assert talk("DIGEST-MD5", wrong, held, around) is CREDENTIALS
 
 
+def test_who_acts_for_another() -> None:
+    def held(question: object) -> bytes:
+        assert isinstance(question, FetchSecret)
+        assert (question.user, question.authzid) == ("master", 'b"ob')
+        return digest_md5.stored(question.digest_user, question.realm, b"secret")
+
+    ours = client.digest_md5("master", "secret", "cn", "imap", "host", 'b"ob')
+    assert isinstance(talk("DIGEST-MD5", ours, held, Surroundings("nonce")), Accepted)
+
+
 @given(st.binary(max_size=60))
 def test_quoted_strings_go_round(value: bytes) -> None:
     assert digest_md5.parse(b"a=" + digest_md5.quoted(value)) == {"a": value}

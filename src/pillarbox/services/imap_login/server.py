@@ -14,7 +14,7 @@ from pillarbox.wire.proxy.reader import LiteralReader
 class LoginServer(server.LoginServer):
     """What the connections of this process share."""
 
-    proxy_protocol = ProxyProtocol(login, LiteralReader, 143, 993, ("imap", "imaps"))
+    proxy_protocol = ProxyProtocol(login, LiteralReader, 143, 993, ("imap", "imaps"), "imap")
 
     def __init__(self, ctx: ServiceContext) -> None:
         super().__init__(ctx, "imap", ctx.settings.imap_worker_routing)

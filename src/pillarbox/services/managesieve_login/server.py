@@ -15,7 +15,7 @@ from pillarbox.wire.proxy.reader import LiteralReader
 class LoginServer(server.LoginServer):
     """What the connections of this process share."""
 
-    proxy_protocol = ProxyProtocol(login, LiteralReader, 4190, 0, ("sieve",))
+    proxy_protocol = ProxyProtocol(login, LiteralReader, 4190, 0, ("sieve",), "sieve")
 
     def __init__(self, ctx: ServiceContext) -> None:
         super().__init__(ctx, "sieve", ctx.settings.managesieve_worker_routing, "managesieve")

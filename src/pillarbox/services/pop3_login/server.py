@@ -16,7 +16,7 @@ from pillarbox.wire.proxy.reader import LineReader
 class LoginServer(server.LoginServer):
     """What the connections of this process share."""
 
-    proxy_protocol = ProxyProtocol(login, LineReader, 110, 995, ("pop", "pop3"))
+    proxy_protocol = ProxyProtocol(login, LineReader, 110, 995, ("pop", "pop3"), "pop")
 
     def __init__(self, ctx: ServiceContext) -> None:
         super().__init__(ctx, "pop3", ctx.settings.pop3_worker_routing)

@@ -40,6 +40,7 @@ class LoginServer(server.LoginServer):
             587,
             465,
             ("smtp", "submission"),
+            "smtp",
         )
         self._relay: Capabilities | None = None
         self._asked = -OLD

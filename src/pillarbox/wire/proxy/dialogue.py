@@ -11,7 +11,7 @@ table for each protocol.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
@@ -82,7 +82,9 @@ class Origin:
 class Credentials:
     """How to log in: ``user`` proves who it is, to act for ``authzid`` if that is not empty.
 
-    ``nonce`` is for mechanisms that want one; ``starttls``: TLS before anything is said.
+    ``nonce``, ``service`` (as SASL names protocols) and ``host`` are for mechanisms that want them,
+    ``end_point`` for those that bind to the channel: its tls-server-end-point (RFC 5929), empty
+    without TLS.  ``starttls``: TLS before anything is said.
     """
 
     user: str
@@ -91,6 +93,9 @@ class Credentials:
     mechanism: str = "PLAIN"
     nonce: str = ""
     starttls: bool = False
+    service: str = ""
+    host: str = ""
+    end_point: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ def cram_md5(user: str, password: str) -> Client:
     yield f"{user} {hmac.digest(key, challenge, 'md5').hex()}".encode()
 
 
-def digest_md5(user: str, password: str, nonce: str, service: str, host: str) -> Client:
+def digest_md5(
+    user: str, password: str, nonce: str, service: str, host: str, authzid: str = ""
+) -> Client:
     """DIGEST-MD5, RFC 2831: the first realm that is offered, else the domain of the user's name."""
     said = digest.parse((yield b""))
     if said is None or "nonce" not in said:
@@ -74,8 +76,11 @@ def digest_md5(user: str, password: str, nonce: str, service: str, host: str) ->
         "nc": b"00000001",
         "digest-uri": f"{service}/{host}".encode(),
     }
+    if authzid:
+        said["authzid"] = authzid.encode()
     parts = [f"{k}=".encode() + digest.quoted(said[k]) for k in ("nonce", "cnonce", "digest-uri")]
     parts += [b"username=" + digest.quoted(name), b"realm=" + digest.quoted(realm)]
+    parts += [b"authzid=" + digest.quoted(authzid)] if authzid else []
     parts += [b"charset=utf-8,qop=auth,nc=00000001"]
     parts += [b"response=" + digest.response(secret, said, b"AUTHENTICATE")]
     final = yield b",".join(parts)

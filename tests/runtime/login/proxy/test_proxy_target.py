@@ -12,7 +12,7 @@ from pillarbox.runtime.login.proxy.target import Target, redirected, target_of
 from pillarbox.wire.imap.login_client import login
 from pillarbox.wire.proxy.reader import LiteralReader
 
-IMAP = ProxyProtocol(login, LiteralReader, 143, 993, ("imap", "imaps"))
+IMAP = ProxyProtocol(login, LiteralReader, 143, 993, ("imap", "imaps"), "imap")
 
 
 def made(**fields: str) -> Target:

@@ -16,6 +16,7 @@ from pillarbox.events.event import Scope
 from pillarbox.runtime.log import Log
 from pillarbox.runtime.outgoing import ServerConnection
 from pillarbox.runtime.relay import HIGH_WATER, Relay
+from pillarbox.runtime.tls import end_point
 from pillarbox.wire.proxy.dialogue import (
     Dialogue,
     ProtocolError,
@@ -44,6 +45,12 @@ class DestinationConnection(ServerConnection):
         """Our port of the connection."""
         name = self.transport.get_extra_info("sockname") if self.transport is not None else None
         return int(name[1]) if isinstance(name, tuple) else None
+
+    def end_point(self) -> bytes:
+        """What mechanisms bind to: the hash of the server's certificate, empty without TLS."""
+        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        return end_point(certificate) if certificate else b""
 
     async def login(self, dialogue: Dialogue, tls: ssl.SSLContext | None) -> Result:
         """Play the dialogue to its end; ``tls`` is for its START_TLS.

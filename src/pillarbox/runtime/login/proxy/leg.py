@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from pillarbox.events.catalogue.proxy import (
@@ -173,7 +173,8 @@ class Leg:
                 await self._connect(connection, tls, timeout)
                 connected = True
                 told = self._origin if target.trusted else None
-                result = await connection.login(protocol.dialogue(target.credentials, told), tls)
+                credentials = replace(target.credentials, end_point=connection.end_point)
+                result = await connection.login(protocol.dialogue(credentials, told), tls)
         except TlsError as error:
             raise _Failed(Refused(INTERNAL_FAILURE, str(error)), True) from None
         except ProtocolError as error:

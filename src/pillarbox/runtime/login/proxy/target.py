@@ -52,7 +52,7 @@ def target_of(
     place = place_of(known, protocol.port, protocol.tls_port, timeout)
     return Target(
         **{f.name: getattr(place, f.name) for f in fields(Place)},
-        credentials=_credentials(known, user, place.starttls),
+        credentials=_credentials(known, user, place, protocol),
         trusted="proxy_not_trusted" not in known,
         haproxy="proxy_haproxy" in known,
         forward=of_passdb(known),
@@ -77,7 +77,9 @@ def redirected(target: Target, referral: str, protocol: ProxyProtocol) -> Target
     return replace(target, host=host, ip=None, port=port, credentials=credentials)
 
 
-def _credentials(known: Mapping[str, str], user: str, starttls: bool) -> Credentials:
+def _credentials(
+    known: Mapping[str, str], user: str, place: Place, protocol: ProxyProtocol
+) -> Credentials:
     mechanism = known.get("proxy_mech", "PLAIN").upper()
     if mechanism not in MECHANISMS:
         raise BadTarget(f"proxy_mech {mechanism!r} is not known")
@@ -91,5 +93,7 @@ def _credentials(known: Mapping[str, str], user: str, starttls: bool) -> Credent
         authzid=destuser if master else "",
         mechanism=mechanism,
         nonce=secrets.token_urlsafe(18),
-        starttls=starttls,
+        starttls=place.starttls,
+        service=protocol.service,
+        host=place.host,
     )
