@@ -40,7 +40,7 @@ mail_gid = {id}
 first_valid_uid = 1
 login_trusted_networks = 127.0.0.1/32
 recipient_delimiter = +
-login_log_format_elements = method=%m user=<%u> rip=%r lport=%{{lport}} session=<%{{session}}>
+login_log_format_elements = {elements}
 passdb {{
   driver = passwd-file
   master = yes
@@ -80,6 +80,7 @@ namespace inbox {{
   inbox = yes
 }}
 """
+ELEMENTS = "method=%m user=<%u> rip=%r lip=%l lport=%{lport} session=<%{session}>"
 SIEVE = """
 service managesieve-login {{
   inet_listener sieve {{
@@ -125,6 +126,7 @@ class DovecotServer:
             self._options
             + CONFIG.format(
                 folder=self.folder, id=ID, sieve_service=sieve, mechanisms=self._mechanisms,
+                elements=ELEMENTS,
                 protocols=" ".join(self.protocols), **self.ports,
             )
         )  # fmt: skip
