@@ -109,17 +109,75 @@ def test_what_the_server_knows(run: Callable[..., None]) -> None:
             "/shared/admin": b"mailto:root@example.com",
             "/shared/comment": "Grüße".encode(),
         }
-        for where, name in (
-            (None, "/shared/admin"),
-            (None, "/shared/Comment"),
-            (sent, "/private/specialuse"),
-        ):
+        for name in ("/shared/admin", "/shared/Comment"):
             with pytest.raises(errors.NoPermission):
-                await annotations.set(where, {name: b"x", COMMENT: b"x"})
-            assert await annotations.get(where, COMMENT) is None
+                await annotations.set(None, {name: b"x", COMMENT: b"x"})
+            assert await annotations.get(None, COMMENT) is None
         await annotations.set(sent, {"/shared/comment": b"of a mailbox"})
 
     run(work, mail_server_comment="Grüße", mail_server_admin="mailto:root@example.com")
+
+
+def test_special_uses(run: Callable[..., None], logged: list[Any]) -> None:
+    name = "/private/specialuse"
+
+    async def uses(user: MailUser, mailbox: str) -> bytes | None:
+        value = await user.annotations.get(of(user, mailbox), name)
+        listed = user.mailboxes.special_use(of(user, mailbox))
+        assert value == (" ".join(listed).encode() or None)
+        return value
+
+    async def change(user: MailUser) -> None:
+        annotations = user.annotations
+        await user.mailboxes.create("Out")
+        await annotations.set(of(user, "Out"), {name: b"\\sent  \\Archive", COMMENT: b"x"})
+        await annotations.set(of(user, "Sent"), {name: None})
+        await annotations.set(of(user, "Junk"), {name.upper(): b""})
+        for wrong in (b"\\All", b"\\Flagged", b"\\Nonsense", b"\xff"):
+            with pytest.raises(errors.UnsupportedUse) as caught:
+                await annotations.set(of(user, "Out"), {name: wrong, COMMENT: b"y"})
+            assert caught.value.code == b"USEATTR"
+        assert await annotations.get(of(user, "Out"), COMMENT) == b"x"
+
+    async def look(user: MailUser) -> None:
+        assert await uses(user, "Out") == b"\\Sent \\Archive"
+        assert await uses(user, "Sent") is None
+        assert await uses(user, "Junk") is None
+        assert await uses(user, "Trash") == b"\\Trash"
+
+    async def fail_half_way(user: MailUser) -> None:
+        for mailbox in ("Out", "Sent", "Trash"):
+            with pytest.raises(errors.Temporary):
+                await user.annotations.set(of(user, mailbox), {name: b"\\Drafts", COMMENT: b"x"})
+
+    async def alone(user: MailUser) -> None:
+        await user.annotations.set(of(user, "Sent"), {name: b"\\Sent"})
+        assert await uses(user, "Sent") == b"\\Sent"
+
+    run(change)
+    run(look)
+    broken: dict[str, Any] = {
+        "dict": {"fail": DictBlockSettings()},
+        "mail_attribute_dict": "fail",
+    }
+    run(fail_half_way, **broken)
+    run(look)
+    run(alone, **broken)
+
+
+def test_special_uses_outlive_the_list(run: Callable[..., None], tmp_path: Path) -> None:
+    async def change(user: MailUser) -> None:
+        for mailbox, value in (("Sent", None), ("Archive", b"\\Junk")):
+            user.release_mailbox(user.open_mailbox(mailbox))
+            await user.annotations.set(of(user, mailbox), {"/private/specialuse": value})
+        (user.mail_path / "mailboxes.json").unlink()
+
+    async def look(user: MailUser) -> None:
+        assert user.mailboxes.special_use(of(user, "Sent")) == ()
+        assert user.mailboxes.special_use(of(user, "Archive")) == ("\\Junk",)
+
+    run(change)
+    run(look)
 
 
 def test_bounds(run: Callable[..., None]) -> None:

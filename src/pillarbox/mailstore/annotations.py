@@ -5,7 +5,8 @@ mail, which is made when the first annotation is set.  A key holds the mailbox's
 moves nothing and a name that is used again inherits nothing:
 ``priv/annotation/USER/GUID/comment`` is /private/comment.  The server's have ``server`` for a GUID.
 
-Some entries the server knows by itself: they are read-only, and no dict is asked for them.
+Some entries are not in the dict: those of the server that settings give, which are read-only, and
+/private/specialuse, which stands for the mailbox's special uses (RFC 6154 section 4).
 
 A dict that cannot be used now is a `Temporary` error, and the log says why.
 """
@@ -22,11 +23,13 @@ from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.errors import (
     AnnotationTooLarge,
     InvalidAnnotation,
+    MailError,
     NoPermission,
     Temporary,
     TooManyAnnotations,
 )
 from pillarbox.mailstore.list import MailboxEntry
+from pillarbox.mailstore.special_use import special_uses
 from pillarbox.runtime.log import log
 from pillarbox.wire.imap.metadata import name_problem
 
@@ -36,10 +39,8 @@ if TYPE_CHECKING:
 FILE: Final = "annotations"
 
 _SCOPES: Final = {"private": "priv", "shared": "shared"}
-_READ_ONLY: Final = {
-    True: frozenset(["/shared/comment", "/shared/admin"]),
-    False: frozenset(["/private/specialuse"]),
-}
+_OF_SETTINGS: Final = frozenset(["/shared/comment", "/shared/admin"])
+_SPECIAL_USE: Final = "/private/specialuse"
 _FEW: Final = 4
 
 
@@ -68,7 +69,7 @@ class Annotations:
         found: dict[str, bytes] = {}
         for name in wanted:
             value = known.get(name)
-            if value is None and name not in _READ_ONLY[of is None]:
+            if value is None and not _is_elsewhere(of, name):
                 value = await self._get(_key(self._user.name, of, name))
             if value is not None:
                 found[name] = value
@@ -89,7 +90,8 @@ class Annotations:
     async def set(self, of: MailboxEntry | None, changes: Mapping[str, bytes | None]) -> None:
         """Give entries values, or with None take them away: all or none, durable on return.
 
-        Raises InvalidAnnotation, NoPermission, AnnotationTooLarge, TooManyAnnotations, Temporary.
+        Raises InvalidAnnotation, NoPermission, AnnotationTooLarge, TooManyAnnotations,
+        UnsupportedUse, NoSuchMailbox, Temporary.
         """
         values = {name.lower(): value for name, value in changes.items()}
         limit = self._user.settings.mail_attribute_max_value_size
@@ -97,17 +99,22 @@ class Annotations:
             problem = name_problem(name)
             if problem is not None:
                 raise InvalidAnnotation(problem)
-            if name in _READ_ONLY[of is None]:
+            if of is None and name in _OF_SETTINGS:
                 raise NoPermission(f"{name} is read-only")
             if value is not None and len(value) > limit:
                 raise AnnotationTooLarge(f"A value is larger than {limit} bytes")
         async with self._setting:
-            await self._check_count(of, values)
-            user = self._user.name
-            await self._commit(
-                Unset(_key(user, of, name)) if value is None else Set(_key(user, of, name), value)
-                for name, value in values.items()
-            )
+            if of is None or _SPECIAL_USE not in values:
+                await self._store(of, values)
+                return
+            mailboxes = self._user.mailboxes
+            uses = special_uses((values.pop(_SPECIAL_USE) or b"").decode("latin-1").split())
+            await mailboxes.set_special_use(of.guid, uses)
+            try:
+                await self._store(of, values)
+            except MailError:
+                await mailboxes.set_special_use(of.guid, of.special_use, chosen=of.chosen)
+                raise
 
     async def forget(self, of: MailboxEntry) -> None:
         """The mailbox is gone, and its annotations with it.
@@ -132,7 +139,7 @@ class Annotations:
         """What the server knows by itself."""
         if of is not None:
             uses = self._user.mailboxes.special_use(of)
-            return {"/private/specialuse": " ".join(uses).encode()} if uses else {}
+            return {_SPECIAL_USE: " ".join(uses).encode()} if uses else {}
         settings = self._user.settings
         told = {
             "/shared/comment": settings.mail_server_comment,
@@ -142,6 +149,14 @@ class Annotations:
 
     async def _all(self, of: MailboxEntry | None) -> dict[str, bytes]:
         return {**await self._stored(of), **self._known(of)}
+
+    async def _store(self, of: MailboxEntry | None, values: Mapping[str, bytes | None]) -> None:
+        await self._check_count(of, values)
+        user = self._user.name
+        await self._commit(
+            Unset(_key(user, of, name)) if value is None else Set(_key(user, of, name), value)
+            for name, value in values.items()
+        )
 
     async def _check_count(
         self, of: MailboxEntry | None, values: Mapping[str, bytes | None]
@@ -203,6 +218,11 @@ class Annotations:
         if error.uncertain:
             return Temporary("It is not known whether annotations were changed, look again later")
         return Temporary("Annotations can't be used now, try again later")
+
+
+def _is_elsewhere(of: MailboxEntry | None, name: str) -> bool:
+    """Whether this is not in the dict."""
+    return name in _OF_SETTINGS if of is None else name == _SPECIAL_USE
 
 
 def _key(user: str, of: MailboxEntry | None, name: str) -> str:

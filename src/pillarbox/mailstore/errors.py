@@ -95,6 +95,13 @@ class TooManyKeywords(LimitExceeded):
     default = "Too many different keywords in this mailbox"
 
 
+class UnsupportedUse(MailError):
+    """A special use that no mailbox can be given (RFC 6154)."""
+
+    code = b"USEATTR"
+    default = "Special use is not supported"
+
+
 class InvalidAnnotation(MailError):
     """No annotation can have this name: the client's mistake (BAD, not NO)."""
 

@@ -45,7 +45,8 @@ class MailboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One mailbox: ``guid`` names its folder, ``uidvalidity`` is for its index to begin with.
 
     ``made`` is False while it is only a line in the list: those that every user gets have no
-    folder before somebody uses them.
+    folder before somebody uses them.  ``chosen``: the user has said what its special uses are, be
+    it none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class MailboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     special_use: tuple[str, ...] = ()
     made: bool = True
+    chosen: bool = False
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     special_use: tuple[str, ...] = ()
     made: bool = True
+    chosen: bool = False
 
 
 class _Document(msgspec.Struct, kw_only=True):
@@ -159,8 +162,8 @@ class MailboxList:
         return self._subscriptions
 
     def special_use(self, entry: MailboxEntry) -> tuple[str, ...]:
-        """RFC 6154 attributes: those it was created with, else what settings say of its name."""
-        if entry.special_use:
+        """RFC 6154 attributes: those that the user gave it, else what settings say of its name."""
+        if entry.special_use or entry.chosen:
             return entry.special_use
         configured = self._settings.mailbox.get(entry.name)
         return configured.special_use if configured else ()
@@ -277,6 +280,26 @@ class MailboxList:
                 self._write_name(one)
             if old == INBOX:
                 self._add(document, INBOX)
+
+        await self._changing(change)
+
+    async def set_special_use(
+        self, guid: bytes, uses: tuple[str, ...], *, chosen: bool = True
+    ) -> None:
+        """Give a mailbox these special uses, whatever settings say of its name.
+
+        Raises errors.NoSuchMailbox.
+        """
+
+        def change(document: _Document) -> None:
+            for at, one in enumerate(document.mailboxes):
+                if one.guid == guid.hex():
+                    changed = msgspec.structs.replace(one, special_use=uses, chosen=chosen)
+                    document.mailboxes[at] = changed
+                    if changed.made:
+                        self._write_name(changed)
+                    return
+            raise errors.NoSuchMailbox
 
         await self._changing(change)
 
@@ -436,6 +459,7 @@ def _entry(one: _Stored) -> MailboxEntry:
         created=one.created,
         special_use=one.special_use,
         made=one.made,
+        chosen=one.chosen,
     )
 
 

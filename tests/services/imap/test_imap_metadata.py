@@ -57,6 +57,20 @@ S: c4 OK Getmetadata completed.
 C: c5 GETMETADATA Sent /private/specialuse
 S: * METADATA Sent (/private/specialuse "\\\\Sent")
 S: c5 OK Getmetadata completed.
+C: e1 CREATE Out
+S: e1 OK Create completed.
+C: e2 SETMETADATA Out (/private/specialuse "\\\\Sent" /private/comment "x")
+S: e2 OK Setmetadata completed.
+C: e3 SETMETADATA Sent (/private/specialuse NIL)
+S: e3 OK Setmetadata completed.
+C: e4 LIST (SPECIAL-USE) "" (Out Sent)
+S: * LIST (\\Sent) "/" Out
+S: e4 OK List completed.
+C: e5 SETMETADATA Out (/private/specialuse "\\\\All" /private/comment "y")
+S: e5 NO [USEATTR] Special use \\All is not supported.
+C: e6 GETMETADATA Out (/private/specialuse /private/comment)
+S: * METADATA Out (/private/specialuse "\\\\Sent" /private/comment "x")
+S: e6 OK Getmetadata completed.
 C: c6 SETMETADATA INBOX (/private/a "x" /other/b "y")
 S: c6 BAD SETMETADATA: An entry's name begins with /private/ or /shared/
 C: c7 GETMETADATA INBOX /private/a

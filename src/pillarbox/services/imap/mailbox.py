@@ -6,29 +6,20 @@ it.  Deleting the mailbox that is selected here leaves it first.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import cast
 
+from pillarbox.mailstore.special_use import special_uses
 from pillarbox.services.imap.run import Ok, Run
 from pillarbox.wire.imap.mailbox import Create, Mailbox, Rename
 from pillarbox.wire.imap.response import No
-
-_USES: Final = {
-    use.lower(): use
-    for use in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
-}
 
 
 async def create(run: Run) -> Ok:
     """CREATE."""
     mailboxes = run.session.user.mailboxes
     args = cast(Create, run.args)
-    uses: list[str] = []
-    for use in args.special_use:
-        known = _USES.get(use.lower())
-        if known is None or known in ("\\All", "\\Flagged"):
-            raise No(f"Special use {use} is not supported.", b"USEATTR")
-        uses.append(known)
-    await mailboxes.create(args.mailbox.removesuffix(mailboxes.separator), tuple(uses))
+    uses = special_uses(args.special_use)
+    await mailboxes.create(args.mailbox.removesuffix(mailboxes.separator), uses)
     return Ok("Create completed.")
 
 
