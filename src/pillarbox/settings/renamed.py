@@ -18,6 +18,7 @@ RENAMED: Final[Mapping[str, str]] = {
     "auth_default_realm": "write auth_default_domain",
     "base_dir_path": "write base_dir",
     "log_level": "write log_debug with an event filter, such as event=auth_*",
+    "mail_attribute": "write mail_attribute_dict, with the name of a [dict.NAME]",
     "mail_debug": 'write log_debug = "category=mail"',
     "auth_debug": 'write log_debug = "category=auth"',
     "plugin": "every setting of a plugin stands by itself, without [plugin]",
