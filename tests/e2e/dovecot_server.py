@@ -80,7 +80,7 @@ namespace inbox {{
   inbox = yes
 }}
 """
-ELEMENTS = "method=%m user=<%u> rip=%r lip=%l lport=%{lport} session=<%{session}>"
+ELEMENTS = "user=<%u> rip=%r lip=%l lport=%{lport} session=<%{session}> method=%m"
 SIEVE = """
 service managesieve-login {{
   inet_listener sieve {{
