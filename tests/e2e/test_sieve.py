@@ -357,3 +357,28 @@ def test_a_run_that_fails_says_why(server: Running) -> None:
     )[0]
     assert "redirect" in event["fields"]["error"]
     assert len(mailbox(server, "INBOX", ALICE)) == 1
+
+
+def test_copies_at_the_same_moment_are_one(server: Running) -> None:
+    script(server, BOB, 'require ["duplicate", "fileinto", "mailbox"];\n'
+           'if duplicate { discard; stop; } fileinto :create "Once";')  # fmt: skip
+    copies, rounds = 6, 4
+    replies: list[Any] = []
+    together = threading.Barrier(copies)
+
+    def send() -> None:
+        with smtplib.LMTP("127.0.0.1", server.lmtp_port) as client:
+            client.ehlo_or_helo_if_needed()
+            for number in range(rounds):
+                client.mail("ann@example.org")
+                client.rcpt(BOB)
+                together.wait(30)
+                replies.append(client.data(mail(f"once{number}"))[0])
+
+    threads = [threading.Thread(target=send) for _ in range(copies)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert replies == [250] * copies * rounds
+    assert len(mailbox(server, "Once")) == rounds

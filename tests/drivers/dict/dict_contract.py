@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pillarbox.drivers.dict.api import Dict, DictError, Increment, Set, Unset
+from pillarbox.drivers.dict.api import Add, Dict, DictError, Increment, Set, Unset
 
 
 class Clock:
@@ -87,6 +87,23 @@ class DictContract:
             assert await d.get("priv/a") is None
             with pytest.raises(DictError):
                 await d.get("elsewhere/a")
+
+        self.do(tmp_path, work)
+
+    def test_add(self, tmp_path: Path) -> None:
+        async def work(d: Dict, clock: Clock) -> None:
+            assert await d.commit([Add("priv/a", b"1", 10)])
+            assert not await d.commit([Set("priv/b", b"2"), Add("priv/a", b"2")])
+            assert not await d.commit([Add("priv/b", b"2"), Add("priv/b", b"3")])
+            assert await d.get("priv/a") == b"1"
+            assert await d.get("priv/b") is None
+            clock.now += 11
+            assert await d.commit([Add("priv/a", b"3")])
+            assert await d.commit([Unset("priv/a"), Add("priv/a", b"4")])
+            clock.now += 1000
+            assert await d.get("priv/a") == b"4"
+            added = await asyncio.gather(*[d.commit([Add("priv/c", b"x")]) for _ in range(20)])
+            assert sum(added) == 1
 
         self.do(tmp_path, work)
 

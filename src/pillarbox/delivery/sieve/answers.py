@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pillarbox.delivery.sieve.case import Case
+from pillarbox.delivery.sieve.duplicates import Duplicates
 from pillarbox.delivery.sieve.lists import Lists
 from pillarbox.delivery.sieve.memory import Memory
 from pillarbox.delivery.sieve.programs import Ended, Kind, ProgramError, Programs
@@ -35,12 +36,15 @@ from pillarbox.sieve.script import Script
 
 
 class Answers:
-    """Answers the questions of all scripts that run for one message."""
+    """Answers the questions of all scripts that run for one message.
+
+    What it answers to duplicate tests must be remembered or withdrawn at the end.
+    """
 
     def __init__(self, case: Case, places: Places, memory: Memory, lists: Lists) -> None:
+        self.duplicates = Duplicates(case, memory)
         self._case = case
         self._places = places
-        self._memory = memory
         self._lists = lists
 
     async def __call__(self, question: Question) -> Any:
@@ -49,7 +53,7 @@ class Answers:
             case Now():
                 return self._case.now
             case DuplicateCheck(handle, unique_id):
-                return await self._seen(handle, unique_id)
+                return await self.duplicates.seen(handle, unique_id)
             case MailboxExists(name):
                 return self._case.user.mailboxes.get(name) is not None
             case MailboxIdExists(mailbox_id):
@@ -69,13 +73,6 @@ class Answers:
                     "filter" if kind == "filter" else "execute", program, arguments, data
                 )
         return question.default
-
-    async def _seen(self, handle: str, unique_id: str) -> bool:
-        try:
-            return await self._memory.knows("duplicate", handle, unique_id)
-        except DictError as error:
-            self._case.log.error(self._case.scope, f"sieve: duplicate test: {error}")
-            return False
 
     def _has_uses(self, name: str | None, uses: tuple[str, ...]) -> bool:
         mailboxes = self._case.user.mailboxes

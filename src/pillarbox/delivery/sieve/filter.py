@@ -22,14 +22,13 @@ from pillarbox.delivery.sieve.memory import Memory
 from pillarbox.delivery.sieve.sequence import Scripts, at_delivery, find_own, of_type
 from pillarbox.delivery.sieve_storage.errors import ScriptRefused
 from pillarbox.delivery.sieve_storage.places import Places
-from pillarbox.drivers.dict.api import DictError
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.user import MailUser
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings
 from pillarbox.sieve.multiscript import Step, combine
-from pillarbox.sieve.result import Discard, Result
+from pillarbox.sieve.result import Discard, DuplicateMark, Result
 
 KNOWN_USERS: Final = 1024
 
@@ -57,30 +56,29 @@ class Filter:
 
         Raises MailError, StorageError, OSError of storing the message.
         """
+        tools = self.tools(case)
+        answers = Answers(case, scripts.places, tools.memory, tools.lists)
+        results: list[Result] = []
         try:
-            places = scripts.places
-            tools = self.tools(case)
-            answers = Answers(case, places, tools.memory, tools.lists)
-            results = await run_sequence(case, at_delivery(*scripts, case.scope), answers)
-            if not results:
-                return None
-            steps = await self._steps(case, places, answers, results)
-        except ScriptRefused as error:
-            return temporary(error.text)
-        outcome = await Carrying(case, tools).all(steps)
-        if outcome.kind is not Kind.TEMPORARY:
-            await self.remember(case, results)
+            outcome = await self._deliver(case, scripts, tools, answers, results)
+            if outcome is not None and outcome.kind is not Kind.TEMPORARY:
+                await answers.duplicates.remember(marks_of(results))
+        finally:
+            await answers.duplicates.withdraw()
         return outcome
 
-    async def remember(self, case: Case, results: Sequence[Result]) -> None:
-        """Remember what the duplicate tests saw; all is done."""
-        seen = [mark for result in results for mark in result.duplicates]
-        if not seen:
-            return
+    async def _deliver(
+        self, case: Case, scripts: Scripts, tools: Tools, answers: Answers, results: list[Result]
+    ) -> Outcome | None:
+        """Run the scripts, whose results are added to ``results``, and do what they say."""
         try:
-            await self.tools(case).memory.remember_seen(seen)
-        except DictError as error:
-            self._log.error(case.scope, f"sieve: duplicate test: {error}")
+            results += await run_sequence(case, at_delivery(*scripts, case.scope), answers)
+            if not results:
+                return None
+            steps = await self._steps(case, scripts.places, answers, results)
+        except ScriptRefused as error:
+            return temporary(error.text)
+        return await Carrying(case, tools).all(steps)
 
     def tools(self, case: Case) -> Tools:
         """What actions work with."""
@@ -126,3 +124,8 @@ class Filter:
                 results.append(result)
                 steps += [Step(action, result) for action in result.actions]
         return steps
+
+
+def marks_of(results: Sequence[Result]) -> list[DuplicateMark]:
+    """What the duplicate tests of these runs want to be remembered."""
+    return [mark for result in results for mark in result.duplicates]

@@ -16,10 +16,12 @@ from pillarbox.delivery.actions import FileInto
 from pillarbox.delivery.outcome import Kind
 from pillarbox.delivery.sieve.actions.in_place import InPlace
 from pillarbox.delivery.sieve.actions.store import split_flags
+from pillarbox.delivery.sieve.answers import Answers
 from pillarbox.delivery.sieve.case import Case
 from pillarbox.delivery.sieve.delivering import Around, user_address
 from pillarbox.delivery.sieve.execution import Ready, run_all
-from pillarbox.delivery.sieve.filter import Filter
+from pillarbox.delivery.sieve.filter import Filter, marks_of
+from pillarbox.delivery.sieve_storage.errors import ScriptRefused
 from pillarbox.delivery.sieve_storage.storage import ScriptStorage
 from pillarbox.drivers.storage.api import StorageError
 from pillarbox.events.event import Scope
@@ -98,11 +100,31 @@ class StoredFilter:
         flags = tuple(name.decode("ascii", "replace") for name in names)
         teller = _Teller(self._log, scope, uid, _message_id(data))
         case = self._case(view, data, flags, teller, scope, items)
-        results = await run_all(case, scripts, await self._sieve.answers(case))
+        answers = await self._sieve.answers(case)
+        try:
+            return await self._filtered(view, position, case, scripts, answers, teller)
+        finally:
+            await answers.duplicates.withdraw()
+
+    async def _filtered(
+        self,
+        view: View,
+        position: int,
+        case: Case,
+        scripts: Sequence[Ready],
+        answers: Answers,
+        teller: _Teller,
+    ) -> Filtered:
+        try:
+            results = await run_all(case, scripts, answers)
+        except ScriptRefused as error:
+            return Filtered([error.text], [])
         errors = [str(result.error) for result in results if result.error is not None]
         told = [one for result in results for one in result.log if one.severity == "warning"]
         if not errors:
             errors = await self._carry_out(view, position, case, results)
+            if not errors:
+                await answers.duplicates.remember(marks_of(results))
             errors += teller.failures
         return Filtered(errors, [str(one) for one in told])
 
@@ -155,7 +177,6 @@ class StoredFilter:
             text = error.text if isinstance(error, MailError) else type(error).__name__
             case.log.error(case.scope, f"sieve: the message stays as it is: {error}")
             return [f"the message stays as it is: {text}"]
-        await self._sieve.remember(case, results)
         return []
 
 

@@ -34,6 +34,15 @@ class Set:
 
 
 @dataclass(frozen=True, slots=True)
+class Add:
+    """Give a key a value; a key that is there already makes nothing happen."""
+
+    key: str
+    value: bytes
+    expire_secs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Unset:
     """Remove a key, if it is there."""
 
@@ -48,7 +57,7 @@ class Increment:
     by: int = 1
 
 
-Change = Set | Unset | Increment
+Change = Set | Add | Unset | Increment
 
 
 class Dict(Protocol):
@@ -63,7 +72,10 @@ class Dict(Protocol):
         """Keys that begin with ``prefix``, with their values, by key; ``limit`` 0: all."""
 
     async def commit(self, changes: Sequence[Change]) -> bool:
-        """Make the changes; False, and nothing done, if a key to be incremented is not there."""
+        """Make the changes.
+
+        False, and nothing done, if a key to be incremented is not there, or one to be added is.
+        """
 
     async def close(self) -> None:
         """Let go of it."""

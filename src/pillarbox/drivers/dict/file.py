@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from pillarbox.drivers.dict.api import (
+    Add,
     Change,
     DictError,
     Increment,
@@ -53,13 +54,7 @@ class FileDict:
     async def get(self, key: str) -> bytes | None:
         """The value."""
         valid_key(key)
-        query = f"SELECT value FROM dict WHERE key = ? AND {_PRESENT}"
-
-        def work(connection: sqlite3.Connection) -> bytes | None:
-            row = connection.execute(query, (key, self._clock())).fetchone()
-            return None if row is None else bytes(row[0])
-
-        return await self._run(work)
+        return await self._run(lambda connection: _value(connection, key, self._clock()))
 
     async def iterate(self, prefix: str, limit: int = 0) -> list[tuple[str, bytes]]:
         """By the primary key's order, which is that of code points."""
@@ -157,22 +152,29 @@ def _open(path: str) -> sqlite3.Connection:
 
 
 def _apply(connection: sqlite3.Connection, change: Change, now: float) -> bool:
-    if isinstance(change, Set):
+    if isinstance(change, Set | Add):
+        if isinstance(change, Add) and _value(connection, change.key, now) is not None:
+            return False
         expires = now + change.expire_secs if change.expire_secs else None
         connection.execute(
             "INSERT OR REPLACE INTO dict (key, value, expires) VALUES (?, ?, ?)",
             (change.key, change.value, expires),
         )
     elif isinstance(change, Increment):
-        query = f"SELECT value FROM dict WHERE key = ? AND {_PRESENT}"
-        row = connection.execute(query, (change.key, now)).fetchone()
-        if row is None:
+        before = _value(connection, change.key, now)
+        if before is None:
             return False
-        value = incremented(bytes(row[0]), change.by)
+        value = incremented(before, change.by)
         connection.execute("UPDATE dict SET value = ? WHERE key = ?", (value, change.key))
     else:
         connection.execute("DELETE FROM dict WHERE key = ?", (change.key,))
     return True
+
+
+def _value(connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
+    query = f"SELECT value FROM dict WHERE key = ? AND {_PRESENT}"
+    row = connection.execute(query, (key, now)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def make(settings: DictBlockSettings, path: str) -> FileDict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from pillarbox.drivers.dict.api import Change, Increment, Set, incremented, valid_key
+from pillarbox.drivers.dict.api import Add, Change, Increment, Set, incremented, valid_key
 from pillarbox.settings.model import DictBlockSettings
 
 
@@ -36,7 +36,9 @@ class MemoryDict:
         values = dict(self._values)
         for change in changes:
             key = valid_key(change.key)
-            if isinstance(change, Set):
+            if isinstance(change, Set | Add):
+                if isinstance(change, Add) and self._present(values, key) is not None:
+                    return False
                 expires = self._clock() + change.expire_secs if change.expire_secs else None
                 values[key] = (change.value, expires)
             elif isinstance(change, Increment):
