@@ -70,10 +70,9 @@ def test_guessing_and_being_right() -> None:
         async def wait(**changes: Any) -> float:
             return (await guard.before(request(**changes), "x")).delay
 
-        async def over(password: str | None, success: bool = False, refused: bool = False) -> None:
-            await guard.after(
-                request(), success=success, refused=refused, password=password, result=None
-            )
+        async def over(password: str | None, **more: Any) -> None:
+            ended = {"success": False, "refused": False, "result": None, **more}
+            await guard.after(request(), password=password, **ended)
 
         for _ in range(20):
             await over("the old one")
@@ -85,6 +84,7 @@ def test_guessing_and_being_right() -> None:
         assert await wait(remote_ip="192.0.2.2") == 2.0
         assert await wait(user="sue", remote_ip="192.0.2.2") == 0.0
         await over(None, refused=True)
+        await over("guess", result="internal_failure")
         assert await wait() == 2.0
         await over("right", success=True)
         assert await wait(remote_ip="192.0.2.2") == 0.0

@@ -35,6 +35,7 @@ PARAMS = AuthParams(
 USERS = {
     "bob": Entry("{PLAIN}secret"),
     "gone": Entry("{PLAIN}secret", {"user_disabled": ""}),
+    "weak": Entry("{PLAIN-MD5}x"),  # a scheme that is not allowed: the login cannot be judged
     "old": Entry("{PLAIN}secret", {"pass_expired": ""}),
 }
 Events = list[tuple[str, dict[str, Any]]]
@@ -127,6 +128,20 @@ def test_leave_and_report(events: Events) -> None:
     finished = {"success": "yes", "policy_penalty": 0, "policy_result": "ok"}
     told = ("auth_policy_request_finished", {"mode": "report", "policy_result": 0})
     assert events == [allow, allow, ("auth_request_finished", finished), told]
+
+
+def test_a_login_that_nobody_can_judge_is_reported(events: Events) -> None:
+    with http_server(says(0)) as server:
+        step = log_in(server, "weak")
+        assert isinstance(step, Rejected)
+        assert step.temporary
+        _, report = server.requests
+    assert (report.json["success"], report.json["policy_reject"]) == (False, False)
+    assert (report.json["login"], report.json["fail_type"]) == ("weak", "internal")
+    assert [name for name, _ in events][1:] == [
+        "auth_request_finished",
+        "auth_policy_request_finished",
+    ]
 
 
 def test_refused_before_any_database_is_asked(events: Events) -> None:

@@ -437,7 +437,8 @@ class Attempt:
                 policy_penalty=policy_delay(leaves),
                 policy_result=together(leaves).result,
             )
-        if self._leaves is not None and not temporary and error != "aborted":
+        if self._leaves is not None and error != "aborted":
+            result = None if self._outcome is None else self._outcome.result
             for guard in self._auth.guards:
                 self._auth.spawn(
                     guard.after(
@@ -445,7 +446,7 @@ class Attempt:
                         success=success,
                         refused=refused,
                         password=self._password,
-                        result=None if self._outcome is None else self._outcome.result,
+                        result="internal_failure" if temporary else result,
                     )
                 )
 

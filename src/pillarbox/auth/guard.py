@@ -49,7 +49,10 @@ class Guard(Protocol):
         password: str | None,
         result: Result | None,
     ) -> None:
-        """The login is over; ``refused``: by a guard; ``result``: what the passdbs said."""
+        """The login is over; ``refused``: by a guard; ``result``: what the passdbs said.
+
+        An ``internal_failure`` says nothing of who tried.
+        """
 
     async def close(self) -> None:
         """Nobody asks any more."""

@@ -58,7 +58,7 @@ class Penalty:
         keys = penalised(request)
         if success:
             self._anvil.forgive([key for key in keys if key.startswith(_USER)])
-        elif not refused:
+        elif not refused and result != "internal_failure":
             self._anvil.failed(keys, self._checksum(request, password), self._expire)
 
     async def close(self) -> None:
