@@ -91,15 +91,17 @@ class Pop3:
 
     def mails(self, count: int) -> int:
         """Wait for so many answers of RETR (the buffer holds them); how many bytes they were."""
-        at = 0
+        at = counted = 0
         while count:
-            seen, at = max(at - len(END) + 1, 0), self._more(at)
-            count -= self.buffer.count(END, seen, at)
+            at = self._more(at)
+            if self.buffer.endswith(END, counted, at):
+                count -= 1 if count == 1 else self.buffer.count(END, counted, at)
+                counted = at
         return at
 
     def _more(self, at: int) -> int:
         """Receive behind ``at``; where that ends.  Raises RuntimeError for an -ERR."""
-        got = self.sock.recv_into(self.view[at:])
+        got = self.sock.recv_into(self.view[at:] if at else self.view)
         if not got or self.buffer[0] != b"+"[0]:
             raise RuntimeError(bytes(self.view[: at + got]).decode(errors="replace"))
         return at + got
@@ -171,8 +173,8 @@ def _row(
 
 def _one_by_one(client: Pop3, count: int) -> int:
     total = 0
-    for number in range(1, count + 1):
-        client.sock.sendall(b"RETR %d\r\n" % number)
+    for command in [b"RETR %d\r\n" % number for number in range(1, count + 1)]:
+        client.sock.sendall(command)
         total += client.mails(1)
     return total
 

@@ -93,12 +93,13 @@ class Maildrop:
 
     def opened(self, scope: Scope, index: int) -> None:
         """A message that was `at_hand` is what the client gets."""
-        self.view.opened(scope, int(self.positions[index]), int(self._uids[index]))
+        self.view.opened(scope, self.positions.item(index), self._uids.item(index))
 
     def touch(self, index: int) -> None:
         """The client has fetched the message."""
         self.fetched.add(index)
-        self.last = max(self.last, index + 1)
+        if self.last <= index:
+            self.last = index + 1
 
     # The end.
 

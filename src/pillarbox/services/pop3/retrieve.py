@@ -24,7 +24,7 @@ from pillarbox.wire.pop3.response import END, ok
 if TYPE_CHECKING:
     from pillarbox.services.pop3.session import Pop3Session
 
-_RETR: Final = re.compile(rb"(?i:RETR) ([0-9]{1,9})").fullmatch
+_RETR: Final = re.compile(rb"(?i:RETR) ([0-9]{1,9})(?:\r?\n)?").fullmatch
 
 
 def retr(run: Run) -> Work | None:
@@ -42,6 +42,8 @@ def retr(run: Run) -> Work | None:
 
 def quickly(session: Pop3Session, line: bytes) -> bool:
     """Carry out a RETR of a message that is at hand, if nobody wants to hear of the command.
+
+    The line may have its end or not.
 
     False if it is anything else: nothing is done then, and the ordinary way is the one to take.
     """
@@ -62,6 +64,7 @@ def quickly(session: Pop3Session, line: bytes) -> bool:
         return False
     maildrop.opened(session.scope, index)
     _retr_now(session, index, data)
+    session.bad_commands = 0
     return True
 
 

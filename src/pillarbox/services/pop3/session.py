@@ -55,7 +55,6 @@ class Pop3Session(Connection):
     """One logged-in client."""
 
     __slots__ = (
-        "_bad_commands",
         "_eof",
         "_fetching",
         "_looking",
@@ -66,6 +65,7 @@ class Pop3Session(Connection):
         "_waiting",
         "_work",
         "ahead",
+        "bad_commands",
         "counts",
         "lock",
         "maildrop",
@@ -104,7 +104,7 @@ class Pop3Session(Connection):
         self.workarounds = frozenset[str](self.settings.pop3_client_workarounds)
         self._waiting = waiting
         self._work: asyncio.Task[None] | None = None
-        self._bad_commands = 0
+        self.bad_commands = 0
         self._scheduled = False
         self._paused = False
         self._stopping = False
@@ -128,9 +128,22 @@ class Pop3Session(Connection):
     def received(self, data: bytes) -> None:
         """Take input and do what it completes."""
         self.expire_in(self.settings.pop3_idle_timeout)
+        if self._ready and quickly(self, data):
+            return
         self.reader.feed(data)
         if not self._scheduled:
             self.pump()
+
+    @property
+    def _ready(self) -> bool:
+        """Whether what comes now is the beginning of a command that may be carried out."""
+        return (
+            self.reader.empty
+            and self._work is None
+            and self.writable
+            and not self._scheduled
+            and not self._stopping
+        )
 
     def eof_received(self) -> bool | None:
         """The client sends no more, but may still want the answers to what it sent."""
@@ -181,6 +194,8 @@ class Pop3Session(Connection):
             if found is None:
                 if self._eof:
                     self.finish("Connection closed")
+                if not self._paused:
+                    return  # What is left is less than a line.
                 break
             if isinstance(found, tuple):
                 self._work = self._loop.create_task(self._keep_working(*found))
@@ -221,7 +236,6 @@ class Pop3Session(Connection):
         if line is None:
             return None
         if quickly(self, line):
-            self._bad_commands = 0
             return True
         try:
             command = parse_command(line)
@@ -326,11 +340,11 @@ class Pop3Session(Connection):
         if self.protocol_state is State.UPDATE:
             self.finish("Logged out")
         elif not bad:
-            self._bad_commands = 0
+            self.bad_commands = 0
         else:
-            self._bad_commands += 1
+            self.bad_commands += 1
             limit = self.settings.pop3_max_bad_commands
-            if limit and self._bad_commands >= limit:
+            if limit and self.bad_commands >= limit:
                 self.send(err("Too many invalid commands."))
                 self.finish("Too many invalid commands")
 

@@ -18,6 +18,7 @@ from pillarbox.wire.pop3.response import END
 
 PIECE: Final = 256 * 1024
 _WINDOW: Final = 64 * 1024
+_DOT, _LF = b".\n"
 _DOTTED: Final = re.compile(rb"\n\.").search  # three times as fast as `in`
 
 
@@ -40,13 +41,11 @@ def pieces(message: Buffer, size: int = PIECE) -> Iterator[bytes]:
 
 def reply(status: bytes, message: Buffer) -> bytes:
     """The whole reply to a RETR in one piece, for a message that is small."""
-    if _DOTTED(message) is not None or message[:1] == b".":
+    if not message:
+        return status + END
+    if _DOTTED(message) is not None or message[0] == _DOT:
         message = b"".join(pieces(message))
-    return b"".join((status, message, END if _ended(message) else b"\r\n" + END))
-
-
-def _ended(message: Buffer) -> bool:
-    return not len(message) or message[-1] == 10
+    return b"".join((status, message, END if message[-1] == _LF else b"\r\n" + END))
 
 
 def header_end(data: bytes) -> int:

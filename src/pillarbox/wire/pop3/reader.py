@@ -36,6 +36,11 @@ class LineReader:
         self._at = 0
 
     @property
+    def empty(self) -> bool:
+        """Whether the next octet to be fed begins a line."""
+        return self._at >= len(self._buffer) and not self._skipping
+
+    @property
     def buffered(self) -> int:
         """Octets fed and not yet given out."""
         return len(self._buffer) - self._at
