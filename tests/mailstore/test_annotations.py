@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pillarbox.drivers.dict import fail
 from pillarbox.drivers.dict.fail import FailDict
@@ -15,8 +18,8 @@ from pillarbox.drivers.dict.memory import MemoryDict
 from pillarbox.mailstore import errors
 from pillarbox.mailstore.annotations import FILE
 from pillarbox.mailstore.list import MailboxEntry
-from pillarbox.mailstore.user import MailUser
-from pillarbox.settings.model import DictBlockSettings
+from pillarbox.mailstore.user import MailUser, Users
+from pillarbox.settings.model import DictBlockSettings, Settings
 
 COMMENT = "/private/comment"
 Work = Callable[[MailUser], Coroutine[Any, Any, None]]
@@ -253,6 +256,53 @@ def test_one_dict_for_all_users(
         ]
 
     asyncio.run(main())
+
+
+NAMES = ["/private/a", "/private/a/b", "/private/a/b/c", "/private/ab", "/shared/a", "/shared/a/b"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, "INBOX", "Work"]),
+            st.dictionaries(st.sampled_from(NAMES), st.none() | st.binary(max_size=4), max_size=7),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from([0, 1, 2, None]),
+)
+def test_as_a_model_says(
+    steps: list[tuple[str | None, dict[str, bytes | None]]], depth: int | None
+) -> None:
+    """Any changes, compared with plain dictionaries."""
+
+    async def main(folder: str) -> None:
+        users = Users()
+        user = await users.acquire("bob", {"home": folder}, Settings())
+        await user.mailboxes.create("Work")
+        model: dict[str | None, dict[str, bytes]] = {None: {}, "INBOX": {}, "Work": {}}
+        for mailbox, changes in steps:
+            entry = None if mailbox is None else of(user, mailbox)
+            await user.annotations.set(entry, changes)
+            kept = {**model[mailbox], **changes}
+            model[mailbox] = {name: value for name, value in kept.items() if value is not None}
+        for mailbox, expected in model.items():
+            entry = None if mailbox is None else of(user, mailbox)
+            assert await user.annotations.values(entry, NAMES) == expected
+            for base in ("/private", "/private/a", "/shared/a"):
+                levels = base.count("/")
+                assert await user.annotations.below(entry, (base,), depth) == {
+                    name: value
+                    for name, value in expected.items()
+                    if f"{name}/".startswith(f"{base}/")
+                    and (depth is None or name.count("/") - levels <= depth)
+                }
+        users.release(user)
+        await users.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(main(folder))
 
 
 def test_a_broken_dict(run: Callable[..., None], logged: list[Any]) -> None:

@@ -81,7 +81,9 @@ def set_(
     user: UserOption,
     name: MailboxArgument,
     entry: EntryArgument,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value; - reads standard input.")],
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="Its value; - reads standard input.")
+    ],
     config: ConfigOption = None,
     override: OverrideOption = None,
 ) -> None:
