@@ -516,6 +516,11 @@ def test_a_passdb_that_asks_the_other_server(front: Front, backend: PopServer) -
         "auth_passdb_request_finished", user=user, passdb="imap", result="ok"
     )
     assert accepted["fields"]["passdb_name"] == "elsewhere"
+    done = front.cli("auth", "lookup", "--passdb", "other@elsewhere.example")
+    assert done.returncode == 1
+    assert b"cannot be looked up: the passdb only checks passwords" in done.stderr
+    done = front.cli("auth", "lookup", "--passdb", "other@example.com")
+    assert (done.returncode, b"no such user" in done.stderr) == (67, True)
 
 
 def test_sessions_are_listed_and_kicked(front: Front, backend: PopServer) -> None:

@@ -34,6 +34,7 @@ from pillarbox.runtime.auth_client import (
     Success,
     UserInfo,
 )
+from pillarbox.runtime.auth_master import LookupImpossible
 from pillarbox.settings.model import Settings
 from pillarbox.wire.auth.params import AuthParams, from_wire
 from pillarbox.wire.auth.tabs import pairs
@@ -171,6 +172,9 @@ def lookup(
         ask = master.passdb if passdb else master.userdb
         try:
             return await ask(user, scope, params.service, params)
+        except LookupImpossible:
+            text = f"{user} cannot be looked up: the passdb only checks passwords (auth test)"
+            raise CommandFailed(text) from None
         finally:
             master.close()
 

@@ -44,13 +44,21 @@ class UserInfo:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-class LoginRejected(AuthTemporaryError):
-    """The login was valid but the user may not come in; ``code`` and text as the protocol's."""
+class Rejected(AuthTemporaryError):
+    """A refusal that trying again does not change; ``code`` and text as the protocol's."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text or code)
         self.code = code
         self.text = text
+
+
+class LoginRejected(Rejected):
+    """The login was valid but the user may not come in."""
+
+
+class LookupImpossible(Rejected):
+    """No passdb can be asked without a password whether it knows the user."""
 
 
 _Waiter = Callable[[wire.Answer | str], None]
@@ -146,7 +154,7 @@ class AuthMasterClient:
         """The passdb's fields of a user (never the password), or None.
 
         ``user`` of the answer is the name that the passdb gave it, else the one asked for.
-        Raises AuthTemporaryError.
+        Raises AuthTemporaryError, LookupImpossible.
         """
         params, facts = _known(scope, service, params, forward)
         child = Scope(scope, user=user, **facts)
@@ -279,6 +287,8 @@ def _found(answer: wire.Answer) -> UserInfo:
 def _rejection(fields: dict[str, str]) -> AuthTemporaryError:
     code = fields.get("code", "")
     reason = fields.get("reason", "")
+    if code == wire.NO_LOOKUP:
+        return LookupImpossible(code, reason)
     if code and code != "temp_fail":
         return LoginRejected(code, reason)
     return AuthTemporaryError(reason or "temporary authentication failure")

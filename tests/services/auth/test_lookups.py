@@ -10,6 +10,7 @@ import pytest
 
 from pillarbox.events.event import Scope
 from pillarbox.runtime.auth_link import AuthTemporaryError
+from pillarbox.runtime.auth_master import LookupImpossible
 from pillarbox.settings.model import PassdbSettings, UserdbSettings
 
 ROOT = Scope(None, ("service:lmtp",), session="m1", remote_ip="192.0.2.5", remote_port=25)
@@ -45,6 +46,20 @@ def test_userdb(start: Callable[..., Any], run: Any, events: Any) -> None:
     assert [fields["result"] for fields in asked] == ["ok", "user_unknown"]
     assert asked[0]["session"] == "m1"
     assert asked[0]["remote_ip"] == "192.0.2.5"
+
+
+def test_a_passdb_that_only_checks(start: Callable[..., Any], run: Any, events: Any) -> None:
+    """Whether it knows the user cannot be told; that is neither yes nor no."""
+    passdb = {"other": PassdbSettings(driver="imap", imap_host="127.0.0.1")}
+
+    async def main() -> None:
+        async with start(passdb=passdb) as world:
+            with pytest.raises(LookupImpossible, match="only checks passwords"):
+                await world.master.passdb("bob@example.com", ROOT, "lmtp")
+
+    run(main())
+    [finished] = events.of("auth_passdb_request_finished")
+    assert finished["result"] == "scheme_not_available"
 
 
 def test_passdb(start: Callable[..., Any], run: Any, events: Any) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _Work = Callable[[Authenticator], Coroutine[object, object, None]]
 TEMPORARY = {"temp": "", "code": "temp_fail"}
+NO_LOOKUP = {"code": wire.NO_LOOKUP, "reason": "the passdb only checks passwords"}
 
 
 class MasterConnection(Connection):
@@ -114,6 +115,8 @@ class MasterConnection(Connection):
             self.send(wire.answer_pass(message.id, fields))
         elif outcome.result == "internal_failure":
             self.send(wire.answer_fail(message.id, TEMPORARY))
+        elif outcome.result == "scheme_not_available":
+            self.send(wire.answer_fail(message.id, NO_LOOKUP))
         else:
             self.send(wire.answer_not_found(message.id))
 

@@ -11,7 +11,7 @@ from pillarbox.drivers.storage.api import StorageError
 from pillarbox.mailstore import quota
 from pillarbox.mailstore.errors import MailError, OverQuota
 from pillarbox.runtime.auth_link import AuthTemporaryError
-from pillarbox.runtime.auth_master import UserInfo
+from pillarbox.runtime.auth_master import LookupImpossible, UserInfo
 from pillarbox.runtime.smtp_server.transaction import because
 from pillarbox.services.lmtp import replies
 from pillarbox.services.lmtp.backend import Backend
@@ -45,7 +45,7 @@ async def look_up(backend: Backend, recipient: Recipient) -> None:
 
 
 async def passdb_fields(backend: Backend, recipient: Recipient) -> dict[str, str]:
-    """What the passdb says of a recipient; nothing of one that it does not know.
+    """What the passdb says of a recipient; nothing of one that it does not know, or cannot tell.
 
     Raises Refused.
     """
@@ -53,6 +53,8 @@ async def passdb_fields(backend: Backend, recipient: Recipient) -> dict[str, str
     scope = because(recipient.scope, "lmtp:cmd_rcpt")
     try:
         found = await backend.auth.passdb(name, scope, "lmtp", forward=recipient.forward)
+    except LookupImpossible:
+        return {}
     except AuthTemporaryError as error:
         backend.ctx.log.error(scope, f"Password database lookup of {name} failed: {error}")
         raise Refused(replies.temporary(recipient.address)) from error

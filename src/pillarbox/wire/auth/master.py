@@ -14,10 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pillarbox.wire.auth.client import MAJOR, MINOR, check_version, number, parameters
 from pillarbox.wire.auth.params import AuthParams, from_wire
 from pillarbox.wire.auth.tabs import MAX_REPLY, Lines, ProtocolError, join, pairs, split
+
+NO_LOOKUP: Final = "no_lookup"
+"""FAIL's code where the passdb checks passwords and tells nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
