@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -202,6 +203,36 @@ def test_bounds(run: Callable[..., None]) -> None:
                 await annotations.set(inbox, {name: b"x"})
 
     run(work, mail_attribute_max_value_size=1024, mail_attribute_max_count=10)
+
+
+def test_all_together(run: Callable[..., None]) -> None:
+    async def work(user: MailUser) -> None:
+        annotations = user.annotations
+        await annotations.set(of(user, "INBOX"), {COMMENT: b"x" * 1500})
+        await annotations.set(None, {"/shared/x/server/y": b"x" * 1000})
+        for where in (None, of(user, "INBOX"), of(user, "Sent")):
+            with pytest.raises(errors.OverQuota):
+                await annotations.set(where, {"/private/a": b"x" * 600})
+        await user.rename_mailbox("INBOX", "Old")
+        assert await annotations.get(of(user, "Old"), COMMENT) == b"x" * 1500
+        assert await annotations.get(of(user, "INBOX"), COMMENT) is None
+        user.settings = msgspec.structs.replace(user.settings, mail_attribute_max_total_size=2000)
+        await annotations.set(of(user, "Old"), {COMMENT: b"x" * 1499})
+        with pytest.raises(errors.OverQuota):
+            await annotations.set(of(user, "Old"), {COMMENT: b"x" * 1501})
+        await user.delete_mailbox("Old")
+        await annotations.set(of(user, "Sent"), {"/private/a": b"x" * 600})
+
+    run(work, mail_attribute_max_total_size=3000)
+
+
+def test_what_stayed_of_a_deleted_mailbox_does_not_count(run: Callable[..., None]) -> None:
+    async def work(user: MailUser) -> None:
+        await user.annotations.set(of(user, "Trash"), {COMMENT: b"x" * 2500})
+        await user.mailboxes.delete("Trash")
+        await user.annotations.set(None, {COMMENT: b"x" * 2500})
+
+    run(work, mail_attribute_max_total_size=3000)
 
 
 def test_many_set_at_once_stay_within_the_bounds(run: Callable[..., None]) -> None:

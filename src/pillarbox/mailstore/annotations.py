@@ -25,6 +25,7 @@ from pillarbox.mailstore.errors import (
     InvalidAnnotation,
     MailError,
     NoPermission,
+    OverQuota,
     Temporary,
     TooManyAnnotations,
 )
@@ -90,7 +91,7 @@ class Annotations:
     async def set(self, of: MailboxEntry | None, changes: Mapping[str, bytes | None]) -> None:
         """Give entries values, or with None take them away: all or none, durable on return.
 
-        Raises InvalidAnnotation, NoPermission, AnnotationTooLarge, TooManyAnnotations,
+        Raises InvalidAnnotation, NoPermission, AnnotationTooLarge, TooManyAnnotations, OverQuota,
         UnsupportedUse, NoSuchMailbox, Temporary.
         """
         values = {name.lower(): value for name, value in changes.items()}
@@ -128,10 +129,11 @@ class Annotations:
             return
 
     async def copy(self, source: MailboxEntry, target: MailboxEntry) -> None:
-        """Give a mailbox the annotations of another one.  Raises Temporary."""
-        stored = await self._stored(source)
-        user = self._user.name
-        await self._commit(Set(_key(user, target, name), value) for name, value in stored.items())
+        """Give a mailbox the annotations of another one.
+
+        Raises TooManyAnnotations, OverQuota, Temporary.
+        """
+        await self._store(target, await self._stored(source))
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -151,25 +153,31 @@ class Annotations:
         return {**await self._stored(of), **self._known(of)}
 
     async def _store(self, of: MailboxEntry | None, values: Mapping[str, bytes | None]) -> None:
-        await self._check_count(of, values)
-        user = self._user.name
+        keys = {_key(self._user.name, of, name): value for name, value in values.items()}
+        if any(value is not None for value in keys.values()):
+            await self._check_bounds(of, keys)
         await self._commit(
-            Unset(_key(user, of, name)) if value is None else Set(_key(user, of, name), value)
-            for name, value in values.items()
+            Unset(key) if value is None else Set(key, value) for key, value in keys.items()
         )
 
-    async def _check_count(
-        self, of: MailboxEntry | None, values: Mapping[str, bytes | None]
+    async def _check_bounds(
+        self, of: MailboxEntry | None, changes: Mapping[str, bytes | None]
     ) -> None:
-        limit = self._user.settings.mail_attribute_max_count
-        if all(value is None for value in values.values()):
-            return
-        before = set(await self._stored(of))
-        after = (before | {n for n, v in values.items() if v is not None}) - {
-            n for n, v in values.items() if v is None
+        """More than there may be can only become less.  Raises TooManyAnnotations, OverQuota."""
+        settings = self._user.settings
+        present = {_place(None), *map(_place, self._user.mailboxes.entries())}
+        before = {
+            k: _size(k, v) for k, v in (await self._under("")).items() if _where(k) in present
         }
-        if len(after) > max(limit, len(before)):
+        after = {key: size for key, size in before.items() if key not in changes}
+        after |= {key: _size(key, value) for key, value in changes.items() if value is not None}
+        counts = [sum(_where(key) == _place(of) for key in keys) for keys in (before, after)]
+        limit = settings.mail_attribute_max_count
+        if counts[1] > max(limit, counts[0]):
             raise TooManyAnnotations(f"There may be no more than {limit} annotations")
+        total = settings.mail_attribute_max_total_size
+        if total and sum(after.values()) > max(total, sum(before.values())):
+            raise OverQuota(f"All annotations together may not be larger than {total} bytes")
 
     # -- the dict -------------------------------------------------------------------------------
 
@@ -181,16 +189,18 @@ class Annotations:
             raise self._failed(error) from error
 
     async def _stored(self, of: MailboxEntry | None) -> dict[str, bytes]:
-        """All that are in the dict."""
+        """All that are in the dict, by name."""
+        found = await self._under(f"{_place(of)}/")
+        return {_name(key): value for key, value in found.items()}
+
+    async def _under(self, rest: str) -> dict[str, bytes]:
+        """The user's keys that begin with this."""
         found: dict[str, bytes] = {}
         try:
             dictionary = await self._dict(write=False)
-            if dictionary is None:
-                return found
-            for scope in _SCOPES:
-                prefix = _key(self._user.name, of, f"/{scope}/")
-                for key, value in await dictionary.iterate(prefix):
-                    found[f"/{scope}/{key[len(prefix) :]}"] = value
+            for scope in _SCOPES.values() if dictionary is not None else ():
+                prefix = f"{_user_prefix(scope, self._user.name)}{rest}"
+                found.update(await dictionary.iterate(prefix))
         except DictError as error:
             raise self._failed(error) from error
         return found
@@ -225,10 +235,32 @@ def _is_elsewhere(of: MailboxEntry | None, name: str) -> bool:
     return name in _OF_SETTINGS if of is None else name == _SPECIAL_USE
 
 
+def _place(of: MailboxEntry | None) -> str:
+    return "server" if of is None else of.guid.hex()
+
+
+def _user_prefix(scope: str, user: str) -> str:
+    return f"{scope}/annotation/{quote(user, safe='@')}/"
+
+
 def _key(user: str, of: MailboxEntry | None, name: str) -> str:
     _, scope, rest = name.split("/", 2)
-    where = "server" if of is None else of.guid.hex()
-    return f"{_SCOPES[scope]}/annotation/{quote(user, safe='@')}/{where}/{rest}"
+    return f"{_user_prefix(_SCOPES[scope], user)}{_place(of)}/{rest}"
+
+
+def _where(key: str) -> str:
+    """The place in a key."""
+    return key.split("/", 4)[3]
+
+
+def _name(key: str) -> str:
+    """The annotation's name."""
+    scope, _, _, _, rest = key.split("/", 4)
+    return f"/{'private' if scope == 'priv' else scope}/{rest}"
+
+
+def _size(key: str, value: bytes) -> int:
+    return len(key) + len(value)
 
 
 def _reaches(base: str, name: str, depth: int | None) -> bool:

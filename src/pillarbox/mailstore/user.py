@@ -147,7 +147,7 @@ class MailUser:
         await self.mailboxes.rename(old, new)
         after = self.mailboxes.get(INBOX)
         if normalize(old) == INBOX and before is not None and after is not None:
-            with contextlib.suppress(Temporary):
+            with contextlib.suppress(MailError):
                 await self.annotations.copy(before, after)
 
     def _close_later(self, mailbox: Mailbox) -> None:

@@ -101,6 +101,10 @@ class MailSettings(AuthSettings, frozen=True, kw_only=True):
     mail_attribute_max_count: Annotated[
         int, Doc("Annotations that one mailbox, or a user's server, may have.", least=10)
     ] = 100
+    mail_attribute_max_total_size: Annotated[
+        int,
+        Doc("Names and values of all annotations of a user; 0: any size.", kind="size"),
+    ] = 10 * MIB
     mail_server_comment: Annotated[
         str, Doc("The server's annotation `/shared/comment`, which every user can read.")
     ] = ""
