@@ -133,7 +133,8 @@ class Annotations:
 
         Raises TooManyAnnotations, OverQuota, Temporary.
         """
-        await self._store(target, await self._stored(source))
+        async with self._setting:
+            await self._store(target, await self._stored(source))
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -166,9 +167,8 @@ class Annotations:
         """More than there may be can only become less.  Raises TooManyAnnotations, OverQuota."""
         settings = self._user.settings
         present = {_place(None), *map(_place, self._user.mailboxes.entries())}
-        before = {
-            k: _size(k, v) for k, v in (await self._under("")).items() if _where(k) in present
-        }
+        stored = await self._under("")
+        before = {key: _size(key, v) for key, v in stored.items() if _where(key) in present}
         after = {key: size for key, size in before.items() if key not in changes}
         after |= {key: _size(key, value) for key, value in changes.items() if value is not None}
         counts = [sum(_where(key) == _place(of) for key in keys) for keys in (before, after)]
@@ -198,7 +198,9 @@ class Annotations:
         found: dict[str, bytes] = {}
         try:
             dictionary = await self._dict(write=False)
-            for scope in _SCOPES.values() if dictionary is not None else ():
+            if dictionary is None:
+                return found
+            for scope in _SCOPES.values():
                 prefix = f"{_user_prefix(scope, self._user.name)}{rest}"
                 found.update(await dictionary.iterate(prefix))
         except DictError as error:
