@@ -372,6 +372,11 @@ def test_own_senders_rates_xclient_and_a_login_at_the_relay(tmp_path: Path) -> N
                 say(f"MAIL FROM:<{ALICE}>")
                 say("RSET")
             assert say(f"MAIL FROM:<{ALICE}>").startswith("450 4.7.1")
+        assert server.cli("reload").returncode == 0
+        with server.raw() as say:  # another process counts on
+            say("EHLO me")
+            assert say(LOGIN).startswith("235")
+            assert say(f"MAIL FROM:<{ALICE}>").startswith("450 4.7.1")
         with (server.folder / "users").open("a") as users:
             fields = "userdb_submission_senders=sales@example.com,@shop.example"
             users.write(f"dora@example.com:{{PLAIN}}x:::::: {fields}\n")

@@ -1,6 +1,7 @@
 """What all processes must know of each other: the client of the anvil service.
 
-Anvil counts connections and wrong passwords, and knows which servers behind the proxy are down.
+Anvil counts connections, wrong passwords and what users send, and knows which servers behind the
+proxy are down.
 
 `AnvilClient.connect` asks for one more connection of a user from an address and gets yes or no in
 one atomic step; `disconnect` gives it back.  Whatever this process registered is released by anvil
@@ -121,6 +122,14 @@ class DownHost(msgspec.Struct, array_like=True, frozen=True):
     tried: bool
 
 
+class Count(msgspec.Struct, tag="count", frozen=True):
+    """Count one more under this key unless there were ``limit`` in the last ``period`` seconds."""
+
+    key: str
+    limit: int
+    period: float
+
+
 Request = (
     Connect
     | Disconnect
@@ -132,6 +141,7 @@ Request = (
     | TryHost
     | TriedHost
     | DownHosts
+    | Count
 )
 
 
@@ -252,6 +262,18 @@ class AnvilClient:
         self.start()
         await self._attempted.wait()
         return (await self._ask(DownHosts())).hosts
+
+    async def count(self, key: str, limit: int, period: float) -> bool:
+        """Count one more under this key; False if ``limit`` were counted in ``period`` seconds.
+
+        True also while anvil cannot be reached.
+        """
+        self.start()
+        await self._attempted.wait()
+        try:
+            return (await self._ask(Count(key, limit, period))).ok
+        except (ConnectionError, TimeoutError):
+            return True
 
     def _tell(self, request: Request) -> None:
         if self._writer is not None:

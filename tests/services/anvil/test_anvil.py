@@ -155,3 +155,25 @@ def test_without_anvil_every_host_may_be_tried(tmp_path: Path) -> None:
         await client.close()
 
     drive(scenario)
+
+
+def test_rates_over_all_processes_and_while_anvil_is_gone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        one, other = (AnvilClient(tmp_path / "anvil", Log("test", lambda line: None)) for _ in "ab")
+        assert await one.count("a", 1, 60)  # nobody is refused
+        assert await one.count("a", 1, 60)
+        await one.close()
+        async with anvil(tmp_path) as path:
+            one = AnvilClient(path)
+            found = await asyncio.gather(
+                *(client.count("a", 5, 60) for _ in range(5) for client in (one, other))
+            )
+            assert sum(found) == 5
+            await one.close()
+            third = AnvilClient(path)  # whose process was replaced counts on
+            assert not await third.count("a", 5, 60)
+            assert await third.count("b", 5, 60)
+            await third.close()
+        await other.close()
+
+    drive(scenario)

@@ -37,7 +37,9 @@ HANDOFF = Handoff(
 
 
 class Admitting:
-    """Lets everybody in; remembers who has left."""
+    """Lets everybody in; remembers who has left.  Nothing is counted."""
+
+    anvil = None
 
     def __init__(self, answer: UserInfo | HandoffReply) -> None:
         self.answer = answer

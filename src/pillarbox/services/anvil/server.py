@@ -15,6 +15,7 @@ from pillarbox.runtime.anvil_client import (
     Answer,
     AnvilSession,
     Connect,
+    Count,
     Disconnect,
     DownHosts,
     Failed,
@@ -31,6 +32,7 @@ from pillarbox.runtime.service import BoundListener, ServiceContext
 from pillarbox.services.anvil.counter import Counter
 from pillarbox.services.anvil.hosts import Hosts
 from pillarbox.services.anvil.penalties import Penalties
+from pillarbox.services.anvil.rates import Rates
 
 LISTED = 1000
 """How many of the worst guessers are told."""
@@ -42,7 +44,7 @@ _LIMIT = encode_frame(Answer(ok=False))
 class AnvilConnection(Connection):
     """The owner of the sessions that its process registered."""
 
-    __slots__ = ("_counter", "_hosts", "_penalties", "_reader")
+    __slots__ = ("_counter", "_hosts", "_penalties", "_rates", "_reader")
 
     def __init__(
         self,
@@ -51,11 +53,13 @@ class AnvilConnection(Connection):
         counter: Counter,
         penalties: Penalties,
         hosts: Hosts,
+        rates: Rates,
     ) -> None:
         super().__init__(ctx, listener)
         self._counter = counter
         self._penalties = penalties
         self._hosts = hosts
+        self._rates = rates
         self._reader: FrameReader[Request] = FrameReader(cast(type[Request], Request), MAX_REQUEST)
 
     def received(self, data: bytes) -> None:
@@ -90,6 +94,10 @@ class AnvilConnection(Connection):
             self._penalise(request)
         elif isinstance(request, TryHost | TriedHost | DownHosts):
             self._host(request)
+        elif isinstance(request, Count):
+            now = time.monotonic()
+            counted = self._rates.count(request.key, request.limit, request.period, now)
+            self.send(_OK if counted else _LIMIT)
         else:
             found = list(self._counter.sessions(request.user))
             self.send(encode_frame(Answer(sessions=found)))

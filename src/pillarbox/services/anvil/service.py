@@ -1,7 +1,7 @@
 """The anvil service: one small process that knows the sessions of all the others, and who guessed.
 
-Its socket is shared by every process of the server.  See `services.anvil.counter`, `penalties` and
-`hosts` for what it promises and `runtime.anvil_client` for how it is asked.
+Its socket is shared by every process of the server.  See `services.anvil.counter`, `penalties`,
+`hosts` and `rates` for what it promises and `runtime.anvil_client` for how it is asked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ async def run(ctx: ServiceContext) -> None:
     from pillarbox.services.anvil.counter import Counter
     from pillarbox.services.anvil.hosts import Hosts
     from pillarbox.services.anvil.penalties import Penalties
+    from pillarbox.services.anvil.rates import Rates
     from pillarbox.services.anvil.server import AnvilConnection
 
-    counter, penalties, hosts = Counter(), Penalties(), Hosts()
+    counter, penalties, hosts, rates = Counter(), Penalties(), Hosts(), Rates()
     acceptor = Acceptor(
-        ctx, lambda listener: AnvilConnection(ctx, listener, counter, penalties, hosts)
+        ctx, lambda listener: AnvilConnection(ctx, listener, counter, penalties, hosts, rates)
     )
     acceptor.start()
     await ctx.ready()

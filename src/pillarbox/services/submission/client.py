@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pillarbox.events.event import Scope
+from pillarbox.runtime.anvil_client import AnvilClient
 from pillarbox.runtime.auth_master import UserInfo
 from pillarbox.runtime.handoff import Handoff
 from pillarbox.runtime.smtp_server.connection import SmtpConnection
@@ -62,6 +63,11 @@ class SubmissionClient(SmtpConnection[Transaction]):
     def settings(self) -> Settings:
         """The settings of this process."""
         return self.worker.settings
+
+    @property
+    def anvil(self) -> AnvilClient:
+        """What counts over all processes."""
+        return self.worker.admission.anvil
 
     @property
     def timeout(self) -> float:

@@ -19,7 +19,7 @@ from pillarbox.runtime.smtp_server import replies as common
 from pillarbox.runtime.smtp_server.pipeline import Slot
 from pillarbox.runtime.smtp_server.transaction import Recipient, because
 from pillarbox.services.submission import replies
-from pillarbox.services.submission.limits import may_send_as
+from pillarbox.services.submission.limits import may_send_as, within_rate
 from pillarbox.services.submission.sending import send
 from pillarbox.services.submission.transaction import Transaction
 from pillarbox.wire.smtp import rendering
@@ -109,15 +109,14 @@ def _mail(client: SubmissionClient, parsed: Mail, scope: Scope | None) -> Reply 
     listed = client.fields.get("submission_senders", "")
     if not may_send_as(settings, user, listed, parsed.sender):
         return replies.not_yours(parsed.sender)
-    rate, period = settings.submission_rate_messages, settings.submission_rate_period
-    if not client.worker.rates.allows("messages", user, rate, period):
-        return replies.TOO_MANY_MESSAGES
     _later(client, scope, lambda: _ask_mail(client, parsed))
     return None
 
 
 async def _ask_mail(client: SubmissionClient, parsed: Mail) -> Reply:
     relay = client.relay
+    if not await within_rate(client.anvil, client.settings, "messages", client.user):
+        return replies.TOO_MANY_MESSAGES
     kept = relay.current is not None
     try:
         answer = await _relay_mail(client, parsed)
@@ -156,13 +155,10 @@ def _rcpt(client: SubmissionClient, parsed: Rcpt, scope: Scope | None) -> Reply 
         where = session.scope
         recipient.scope.set(dest_host=where.get("dest_host"), dest_ip=where.get("dest_ip"))
     refusal: Reply | None = None
-    rate, period = settings.submission_rate_recipients, settings.submission_rate_period
     if not parsed.recipient.is_ascii and not transaction.smtputf8:
         refusal = common.NEEDS_SMTPUTF8
     elif parsed.parameters.forward is not None:
         refusal = common.unsupported("XRCPTFORWARD")
-    elif not client.worker.rates.allows("recipients", client.user, rate, period):
-        refusal = replies.TOO_MUCH_MAIL
     if refusal is not None:
         transaction.deny(recipient, refusal)
         return refusal
@@ -180,8 +176,11 @@ def _rcpt(client: SubmissionClient, parsed: Rcpt, scope: Scope | None) -> Reply 
 async def _ask_rcpt(
     client: SubmissionClient, transaction: Transaction, recipient: Recipient, parsed: Rcpt
 ) -> Reply:
+    allowed = await within_rate(client.anvil, client.settings, "recipients", client.user)
     session = client.relay.held
-    if session is None:
+    if not allowed:
+        answer = replies.TOO_MUCH_MAIL
+    elif session is None:
         answer = replies.RELAY_LOST
     else:
         missing = rendering.missing(transaction.parameters, parsed.parameters, session.capabilities)

@@ -1,22 +1,19 @@
 """What a user may send: as whom, and how much in a time.
 
-Rates are counted in this process, to which all sessions of a user come; a restart forgets them.
-They are of a sliding window: what happened longer ago than the period does not count any more.
+Rates are counted by anvil, so they hold over all processes and over a reload; a restart of the
+server forgets them.  While anvil cannot be reached nobody is refused.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections import deque
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
+from pillarbox.runtime.anvil_client import AnvilClient
 from pillarbox.settings.model import Settings
 from pillarbox.wire.smtp.address import Address, split_detail
 
 _PARTS: Final = re.compile(r"[\s,]+")
-_MOST_USERS: Final = 10_000
 
 
 def may_send_as(settings: Settings, user: str, listed: str, sender: Address) -> bool:
@@ -32,30 +29,12 @@ def may_send_as(settings: Settings, user: str, listed: str, sender: Address) -> 
     return bool({address, plain, f"@{sender.domain.lower()}"} & own)
 
 
-class Rates:
-    """How much users have sent lately; ``clock`` in seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._users: dict[tuple[str, str], deque[float]] = {}
-
-    def allows(self, what: str, user: str, limit: int, period: float) -> bool:
-        """Count one more, unless it would be one too many."""
-        if not limit:
-            return True
-        now = self._clock()
-        if len(self._users) > _MOST_USERS:
-            self._forget(now - period)
-        times = self._users.setdefault((what, user), deque())
-        while times and times[0] <= now - period:
-            times.popleft()
-        if len(times) >= limit:
-            return False
-        times.append(now)
+async def within_rate(
+    anvil: AnvilClient, settings: Settings, what: Literal["messages", "recipients"], user: str
+) -> bool:
+    """Whether the user may send one more; if so, it is counted."""
+    messages = what == "messages"
+    rate = settings.submission_rate_messages if messages else settings.submission_rate_recipients
+    if not rate:
         return True
-
-    def _forget(self, before: float) -> None:
-        """Drop those who have sent nothing for a period."""
-        for key, times in list(self._users.items()):
-            if not times or times[-1] <= before:
-                del self._users[key]
+    return await anvil.count(f"submission/{what}/{user}", rate, settings.submission_rate_period)

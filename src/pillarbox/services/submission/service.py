@@ -1,8 +1,7 @@
 """The submission service: takes users' mail and hands it to the relay (RFC 6409).
 
 Workers own nothing but the way to the relay: they read no mail, and messages pass through memory
-or a file without a name.  Clients come from submission_login over ``submission/<index>``; all
-sessions of a user go to one worker, which is what limits per user count on.
+or a file without a name.  Clients come from submission_login over ``submission/<index>``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from pillarbox.runtime.service import ServiceContext
 from pillarbox.runtime.smtp_client.opening import own_name
 from pillarbox.runtime.worker import end_sessions
 from pillarbox.services.submission.client import SubmissionClient
-from pillarbox.services.submission.limits import Rates
 from pillarbox.settings.model import Settings
 from pillarbox.settings.variables import VariableError, expand
 
@@ -27,7 +26,6 @@ class Worker:
     def __init__(self, ctx: ServiceContext) -> None:
         self.ctx = ctx
         self.admission = Admission(ctx)
-        self.rates = Rates()
         self.hostname = own_name(ctx.settings)
         self.sessions: set[Connection] = set()
         self._working: set[SubmissionClient] = set()
