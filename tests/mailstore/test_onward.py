@@ -143,3 +143,21 @@ def test_a_message_is_let_go_when_it_was_taken(open_user: Open) -> None:
         assert reads[-1] == 1
 
     with_mailbox(open_user, test)
+
+
+def test_after_a_miss_it_begins_with_one(open_user: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test(mailbox: Mailbox, view: View, reads: list[int]) -> None:
+        onward = Onward(view, np.arange(200))
+        for n in range(31):
+            taken(onward, n)
+        store = mailbox.user.store
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "at_hand", lambda wanted: [None] * len(wanted))
+            assert onward.take(31) is None
+            assert onward.take(32) is None
+        before = len(reads)
+        for n in range(33, 48):
+            assert taken(onward, n) == message(n)
+        assert reads[before:] == [1, 2, 4, 8]
+
+    with_mailbox(open_user, test)

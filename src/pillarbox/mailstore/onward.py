@@ -24,10 +24,11 @@ MOST_OCTETS: Final = 64 * 1024
 class Onward:
     """The messages at some positions of a view; indexes are those of ``positions``."""
 
-    __slots__ = ("_at", "_known", "_next", "_positions", "_view", "_window")
+    __slots__ = ("_at", "_index", "_known", "_next", "_positions", "_view", "_window")
 
     def __init__(self, view: View, positions: Positions) -> None:
         self._view = view
+        self._index = view.mailbox.index
         self._positions = positions
         self._window: list[memoryview | None] = []
         self._at = 0
@@ -36,7 +37,7 @@ class Onward:
 
     def take(self, index: int) -> memoryview | None:
         """The whole message if nobody has to wait for it; else `View.read` gets it, or tells."""
-        state = self._view.mailbox.index.state
+        state = self._index.state
         known = (state.epoch, state.highestmodseq)
         where = index - self._at
         data = None
@@ -46,6 +47,8 @@ class Onward:
             self._known = known
             self._read(index)
             data, self._window[0] = self._window[0], None
+            if data is None:
+                self._window = []  # The kernel reads ahead too: begin anew with one message.
         self._next = index + 1
         return data
 

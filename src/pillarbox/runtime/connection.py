@@ -155,10 +155,7 @@ class Connection(asyncio.Protocol):
             if not self._in_received:
                 self._loop.call_soon(self.flush)
         out.extend(chunks)
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-        self._out_size += size
+        self._out_size += len(chunks[0]) if len(chunks) == 1 else sum(map(len, chunks))
         if self._out_size >= FLUSH_SIZE:
             self.flush()
 

@@ -29,21 +29,18 @@ class Span(NamedTuple):
 def spans(wanted: Sequence[Extent]) -> Iterator[Span]:
     """What to read; a message longer than `LONGEST` has a span of its own."""
     chosen: list[int] = []
-    where = start = end = 0
+    where = start = end = last = 0
     for index in sorted(range(len(wanted)), key=wanted.__getitem__):
         container, offset, size = wanted[index]
         stop = offset + OVERHEAD + size
-        if (
-            chosen
-            and container == where
-            and offset <= end + GAP
-            and max(end, stop) - start <= LONGEST
-        ):
+        if container == where and offset <= end + GAP and stop <= last:
             chosen.append(index)
-            end = max(end, stop)
+            if end < stop:
+                end = stop
             continue
         if chosen:
             yield Span(where, start, end, chosen)
         where, start, end, chosen = container, offset, stop, [index]
+        last = start + LONGEST
     if chosen:
         yield Span(where, start, end, chosen)

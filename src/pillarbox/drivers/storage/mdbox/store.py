@@ -333,9 +333,10 @@ class MdboxStore:
                 raw = memoryview(container.read_now(fd, span.end - span.start, span.start))
             except (MessageLost, StorageError, OSError):
                 continue
+            plain_at, start = container.plain_at, span.start
             for index in span.indexes:
                 _, offset, size = wanted[index]
-                found[index] = container.plain_at(raw, offset - span.start, size)
+                found[index] = plain_at(raw, offset - start, size)
         return found
 
     def _alone(self, location: Location, size: int) -> memoryview | None:
