@@ -20,11 +20,14 @@ _REJECTIONS: Final = {"user_disabled": "user_disabled", "pass_expired": "authori
 
 
 class Admission:
-    """What a worker asks of auth and anvil."""
+    """What a worker asks of auth and anvil.
 
-    def __init__(self, ctx: ServiceContext) -> None:
+    ``auth`` is the socket that workers of its role may open.
+    """
+
+    def __init__(self, ctx: ServiceContext, auth: str = "auth-master") -> None:
         self._ctx = ctx
-        self.auth = AuthMasterClient(ctx.base_dir / "auth-master")
+        self.auth = AuthMasterClient(ctx.base_dir / auth)
         self.anvil = AnvilClient(ctx.base_dir / "anvil", ctx.log, ctx.scope)
 
     async def admit(self, handoff: Handoff, scope: Scope) -> UserInfo | HandoffReply:

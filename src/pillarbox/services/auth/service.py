@@ -1,9 +1,10 @@
 """The auth service: who may log in, and where users live.
 
-One process, which speaks the Dovecot authentication protocol on three sockets of base_dir:
+One process, which speaks the Dovecot authentication protocol on four sockets of base_dir:
 ``auth-login`` for the login services, whose logins workers may fetch; ``auth-client`` for others
 who only want a yes or no (Postfix's ``smtpd_sasl_type = dovecot``); ``auth-master`` for those who
-may ask for any user, which the login services, who face strangers, must not.
+may ask for any user, which the login services, who face strangers, must not; ``internal-master``
+is the same for processes that do so without being the mail user.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SERVICE = ServiceSpec(
         UnixListener("auth-login", 0o600, "login"),
         UnixListener("auth-client", 0o600, "internal"),
         UnixListener("auth-master", 0o600, "mail"),
+        UnixListener("internal-master", 0o600, "internal"),
     ),
     stage=0,
 )
