@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(self, ctx: ServiceContext) -> None:
         self.ctx = ctx
-        self.admission = Admission(ctx)
+        self.admission = Admission(ctx, "internal-master")
         self.hostname = own_name(ctx.settings)
         self.sessions: set[Connection] = set()
         self._working: set[SubmissionClient] = set()
