@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from pillarbox.drivers.sql.api import Row, SqlError, Statement, Value, first_word
+from pillarbox.drivers.sql.api import Portions, Row, SqlError, Statement, Value, first_word
 from pillarbox.events.catalogue.sql import (
     sql_connection_finished,
     sql_query_finished,
@@ -46,6 +47,9 @@ class Link(Protocol):
 
     async def query(self, sql: str, params: Sequence[Value]) -> list[Row]:
         """As `Sql.query`."""
+
+    def portions(self, sql: str, params: Sequence[Value]) -> Portions:
+        """As `Sql.portions`; it may be left in the middle only together with the connection."""
 
     async def transaction(self, statements: Sequence[Statement]) -> int:
         """As `Sql.transaction`."""
@@ -146,21 +150,33 @@ class SqlPool:
 
     async def query(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """Rows of one query."""
-        child = Scope(scope, self._categories)
-        error: SqlError | None = None
-        try:
+        with self._told_query(scope, sql):
             return await self._anywhere(self._readers(), lambda link: link.query(sql, params))
-        except SqlError as raised:
-            error = raised
-            raise
-        finally:
-            if sql_query_finished.emit is not None:
-                sql_query_finished.emit(
-                    child,
-                    error=None if error is None else str(error),
-                    error_code=None if error is None else error.code,
-                    query_first_word=first_word(sql),
-                )
+
+    async def portions(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> Portions:
+        """Portions, read one ahead by a task that has the connection."""
+        queue: asyncio.Queue[list[Row] | None] = asyncio.Queue(1)
+
+        async def read() -> None:
+            def work(link: Link) -> Awaitable[None]:
+                return self._pass_on(link, sql, params, queue)
+
+            try:
+                await self._anywhere(self._readers(), work, timed=False)
+            except Exception:
+                await queue.put(None)
+                raise
+            await queue.put(None)
+
+        task = asyncio.get_running_loop().create_task(read())
+        with self._told_query(scope, sql):
+            try:
+                while (rows := await queue.get()) is not None:
+                    yield rows
+                await task
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
         """All statements or none."""
@@ -177,6 +193,48 @@ class SqlPool:
                     child,
                     error=None if error is None else str(error),
                     error_code=None if error is None else error.code,
+                )
+
+    async def _pass_on(
+        self,
+        link: Link,
+        sql: str,
+        params: Sequence[Value],
+        queue: asyncio.Queue[list[Row] | None],
+    ) -> None:
+        """All portions; what has begun to be passed on cannot be begun again elsewhere."""
+        begun = False
+        portions = link.portions(sql, params)
+        try:
+            while True:
+                async with asyncio.timeout(self._limits.answer):
+                    rows = await anext(portions, None)
+                if rows is None:
+                    return
+                await queue.put(rows)
+                begun = True
+        except SqlError as error:
+            raise SqlError(str(error), error.code, uncertain=begun) from error
+        finally:
+            await portions.aclose()
+
+    @contextmanager
+    def _told_query(self, scope: Scope, sql: str) -> Iterator[None]:
+        """A query and how it ends, as an event."""
+        child = Scope(scope, self._categories)
+        error: SqlError | None = None
+        try:
+            yield
+        except SqlError as raised:
+            error = raised
+            raise
+        finally:
+            if sql_query_finished.emit is not None:
+                sql_query_finished.emit(
+                    child,
+                    error=None if error is None else str(error),
+                    error_code=None if error is None else error.code,
+                    query_first_word=first_word(sql),
                 )
 
     async def close(self) -> None:
@@ -197,9 +255,13 @@ class SqlPool:
         yield from self._main
 
     async def _anywhere(
-        self, servers: Iterator[_Server], work: Callable[[Link], Awaitable[T]]
+        self,
+        servers: Iterator[_Server],
+        work: Callable[[Link], Awaitable[T]],
+        *,
+        timed: bool = True,
     ) -> T:
-        """Do it on the first server that can.  Raises SqlError."""
+        """Do it on the first server that can, in time if ``timed``.  Raises SqlError."""
         now = asyncio.get_running_loop().time
         failure: SqlError | None = None
         for server in servers:
@@ -214,7 +276,7 @@ class SqlPool:
                     failure = error
                     break
                 try:
-                    return await self._use(server, link, scope, work)
+                    return await self._use(server, link, scope, work, timed=timed)
                 except SqlError as error:
                     failure = error
                     if error.code in _READ_ONLY:
@@ -256,12 +318,18 @@ class SqlPool:
         return link, Scope(None, self._categories), False
 
     async def _use(
-        self, server: _Server, link: Link, scope: Scope, work: Callable[[Link], Awaitable[T]]
+        self,
+        server: _Server,
+        link: Link,
+        scope: Scope,
+        work: Callable[[Link], Awaitable[T]],
+        *,
+        timed: bool,
     ) -> T:
         """Do the work; the connection goes back to the idle ones if it may be used again."""
         sound = False
         try:
-            async with asyncio.timeout(self._limits.answer):
+            async with asyncio.timeout(self._limits.answer if timed else None):
                 result = await work(link)
             sound = True
             return result

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pillarbox.drivers.sql.api import Sql, SqlError
+from pillarbox.drivers.sql.api import PORTION, Sql, SqlError
 from pillarbox.events.event import Scope
 
 Seen = list[tuple[str, dict[str, Any], list[str]]]
@@ -52,6 +52,51 @@ class SqlContract:
             return await db.query(ROOT, f"SELECT b FROM t WHERE a = {one}", ("nothing",))
 
         assert self.do(tmp_path, work) == []
+
+    def test_portions(self, tmp_path: Path) -> None:
+        """Many rows come in portions; others can write meanwhile, and who leaves leaves nothing."""
+        count = PORTION * 2 + 7
+
+        async def work(db: Sql) -> None:
+            insert = f"INSERT INTO t (a, b) VALUES ({db.placeholder(1)}, {db.placeholder(2)})"
+            await db.transaction(ROOT, [(insert, (f"x{n}", n)) for n in range(count)])
+            sizes, found = [], []
+            async for rows in db.portions(ROOT, "SELECT a, b FROM t ORDER BY b"):
+                sizes.append(len(rows))
+                found += rows
+                await db.transaction(ROOT, [(insert, (f"more{len(found)}", 10**6))])
+            assert sizes == [PORTION, PORTION, 7]
+            assert found == [{"a": f"x{n}", "b": n} for n in range(count)]
+            for leave_after in (1, 2):
+                portions = db.portions(ROOT, "SELECT a FROM t")
+                for _ in range(leave_after):
+                    assert len(await anext(portions)) == PORTION
+                await portions.aclose()
+            where = f"SELECT a FROM t WHERE b > {db.placeholder(1)}"
+            rest = [rows async for rows in db.portions(ROOT, where, (count - 3,))]
+            assert [len(rows) for rows in rest] == [5]
+            assert [r async for r in db.portions(ROOT, "SELECT a FROM t WHERE b < 0")] == []
+            wrong: tuple[tuple[str, tuple[()]], ...] = (("SELECT * FROM missing", ()), (where, ()))
+            for sql, params in wrong:
+                with pytest.raises(SqlError):
+                    await anext(db.portions(ROOT, sql, params))
+            assert await db.query(ROOT, "SELECT 1 AS one") == [{"one": 1}]
+
+        self.do(tmp_path, work)
+
+    def test_portions_are_one_query(self, tmp_path: Path, events: Seen) -> None:
+        async def work(db: Sql) -> None:
+            events.clear()
+            assert [r async for r in db.portions(ROOT, "SELECT a FROM t")] == []
+            with pytest.raises(SqlError):
+                await anext(db.portions(ROOT, "SELECT * FROM missing"))
+
+        self.do(tmp_path, work)
+        told = [own for name, own, _ in events if name == "sql_query_finished"]
+        assert [("error" in own, own["query_first_word"]) for own in told] == [
+            (False, "SELECT"),
+            (True, "SELECT"),
+        ]
 
     def test_all_or_nothing(self, tmp_path: Path) -> None:
         async def work(db: Sql) -> Any:

@@ -14,9 +14,11 @@ from database_servers import PASSWORD, DatabaseServer, MariaDb, Postgres, free_p
 from sql_contract import ROOT, Seen, SqlContract
 
 from pillarbox.drivers import registry
-from pillarbox.drivers.sql.api import Sql, SqlError
+from pillarbox.drivers.sql.api import PORTION, Sql, SqlError
 from pillarbox.drivers.sql_pool import Address, address_of
 from pillarbox.settings.model import PassdbSettings, Settings
+
+MANY = 20_000
 
 
 def pgsql(server: Postgres, **more: Any) -> Any:
@@ -99,6 +101,7 @@ class ServerTests:
     prefix = ""
     sleep = ""
     who = ""
+    many = ""
 
     def make(self, **more: Any) -> Any:
         raise NotImplementedError
@@ -154,6 +157,32 @@ class ServerTests:
 
         use(self.make_named(connection_limit=2), work)
         assert all("error" not in fields for _, fields, _ in events)
+
+    def test_a_list_that_is_cut(self) -> None:
+        """It is begun again before the first portion; then it is an error, not half a list."""
+
+        async def work(db: Any) -> None:
+            await db.query(ROOT, "SELECT 1")
+            await asyncio.to_thread(self.kill_connections)
+            portions = db.portions(ROOT, self.many)
+            assert len(await anext(portions)) == PORTION
+            await asyncio.to_thread(self.kill_connections)
+            with pytest.raises(SqlError):
+                _ = [rows async for rows in portions]
+            assert await db.query(ROOT, "SELECT 1 AS one") == [{"one": 1}]
+
+        use(self.make_named(connection_limit=1), work)
+
+    def test_who_reads_a_list_slowly_is_waited_for(self) -> None:
+        async def work(db: Sql) -> None:
+            read = 0
+            async for rows in db.portions(ROOT, self.many):
+                if not read:
+                    await asyncio.sleep(0.6)
+                read += len(rows)
+            assert read == MANY
+
+        use(self.make_named(read_timeout=0.3), work)
 
     def test_failover(self) -> None:
         """The first server that works is used, for queries and transactions."""
@@ -244,6 +273,7 @@ class ServerTests:
 class TestPgsqlServer(ServerTests):
     prefix = "pgsql"
     sleep = "SELECT pg_sleep(20)"
+    many = f"SELECT n, repeat('x', 3000) AS t FROM generate_series(1, {MANY}) n"
     who = "SELECT inet_server_addr() IS NOT NULL AS who"
 
     @pytest.fixture(autouse=True)
@@ -327,6 +357,7 @@ class TestPgsqlServer(ServerTests):
 class TestMysqlServer(ServerTests):
     prefix = "mysql"
     sleep = "SELECT SLEEP(20)"
+    many = f"SELECT seq, REPEAT('x', 3000) AS t FROM seq_1_to_{MANY}"
 
     @pytest.fixture(autouse=True)
     def server(self, mariadb: MariaDb) -> None:

@@ -8,18 +8,32 @@ with the database's own code; what was done of a transaction is then undone, unl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final, Protocol
 
 from pillarbox.events.event import Scope
 from pillarbox.settings.model import Settings
 from pillarbox.settings.schema.sql import SqlBlock
 
-__all__ = ["Row", "Settings", "Sql", "SqlBlock", "SqlError", "Statement", "Value", "first_word"]
+__all__ = [
+    "PORTION",
+    "Portions",
+    "Row",
+    "Settings",
+    "Sql",
+    "SqlBlock",
+    "SqlError",
+    "Statement",
+    "Value",
+    "first_word",
+]
 
 Value = str | int | float | bytes | None
 Row = dict[str, Value]
 Statement = tuple[str, Sequence[Value]]
+Portions = AsyncGenerator[list[Row], None]
+PORTION: Final = 1000
+"""Most rows of a portion."""
 
 
 class SqlError(Exception):
@@ -53,6 +67,12 @@ class Sql(Protocol):
 
     async def query(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """The rows of one query, as dictionaries by column name.  Raises SqlError."""
+
+    def portions(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> Portions:
+        """The rows of a query that has many, portion by portion.  Raises SqlError.
+
+        Whoever reads slowly keeps nobody else from the tables.  Close it when you leave early.
+        """
 
     async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
         """Run statements, all or none; the number of rows that they changed.  Raises SqlError."""

@@ -10,8 +10,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import aclosing
 
-from pillarbox.drivers.sql.api import Row, Settings, Sql, SqlBlock, SqlError, Statement, Value
+from pillarbox.drivers.sql.api import (
+    Portions,
+    Row,
+    Settings,
+    Sql,
+    SqlBlock,
+    SqlError,
+    Statement,
+    Value,
+)
 from pillarbox.events.event import Scope
 
 
@@ -46,6 +56,15 @@ class FailSql:
         rows = await self._inner.query(scope, sql, params)
         self._after(uncertain)
         return rows
+
+    async def portions(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> Portions:
+        """Portions, or not all of them."""
+        uncertain = await self._before()
+        assert self._inner is not None
+        async with aclosing(self._inner.portions(scope, sql, params)) as portions:
+            async for rows in portions:
+                yield rows
+                self._after(uncertain)
 
     async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
         """Done, or not, or done and reported as failed."""

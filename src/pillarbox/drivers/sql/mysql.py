@@ -1,8 +1,10 @@
 """MySQL and MariaDB, by asyncmy: queries are prepared on the server, parameters are bound.
 
 The prepared queries of asyncmy are used instead of its cursors, because these paste escaped values
-into the query's text.  Values of types that mail knows nothing of (times, decimals) are given as
-texts.  A change that leaves a row as it was counts as a change, as it does elsewhere.
+into the query's text.  Only a long list of rows is read by a cursor, where the query has no
+parameters: prepared queries give all rows at once.  Values of types that mail knows nothing of
+(times, decimals) are given as texts.  A change that leaves a row as it was counts as a change, as
+it does elsewhere.
 
 A path as the server's name is that of its UNIX socket.
 """
@@ -13,16 +15,29 @@ import asyncio
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import asyncmy
 from asyncmy import errors
 from asyncmy.constants import CLIENT
+from asyncmy.cursors import SSCursor
 
-from pillarbox.drivers.sql.api import Row, Settings, SqlBlock, SqlError, Statement, Value
+from pillarbox.drivers.sql.api import (
+    PORTION,
+    Portions,
+    Row,
+    Settings,
+    SqlBlock,
+    SqlError,
+    Statement,
+    Value,
+)
 from pillarbox.drivers.sql_pool import STATEMENTS_KEPT, Address, Limits, SqlPool, address_of
 from pillarbox.runtime.client_tls import client_context
 from pillarbox.runtime.tls import TlsError
+
+SLOWEST_READER: Final = 3600
+"""Seconds that the server waits for somebody who reads a list."""
 
 
 class MysqlSql(SqlPool):
@@ -89,6 +104,26 @@ class MysqlLink:
         return [
             {name: _value(value) for name, value in zip(names, row)} for row in result.rows or ()
         ]
+
+    async def portions(self, sql: str, params: Sequence[Value]) -> Portions:
+        """Rows of a cursor."""
+        if params:
+            rows = await self.query(sql, params)
+            for at in range(0, len(rows), PORTION):
+                yield rows[at : at + PORTION]
+            return
+        with _translated():
+            await self._connection.query(f"SET SESSION net_write_timeout = {SLOWEST_READER}")
+            cursor = self._connection.cursor(SSCursor)
+            await cursor.execute(sql)
+            names = [column[0] for column in cursor.description or ()]
+            try:
+                while found := await cursor.fetchmany(PORTION):
+                    yield [{n: _value(v) for n, v in zip(names, row)} for row in found]
+            except BaseException:
+                self.terminate()  # what the server is still sending could not be told from answers
+                raise
+            await cursor.close()
 
     async def transaction(self, statements: Sequence[Statement]) -> int:
         """All statements or none."""

@@ -18,7 +18,16 @@ from typing import Any, Final
 
 import asyncpg
 
-from pillarbox.drivers.sql.api import Row, Settings, SqlBlock, SqlError, Statement, Value
+from pillarbox.drivers.sql.api import (
+    PORTION,
+    Portions,
+    Row,
+    Settings,
+    SqlBlock,
+    SqlError,
+    Statement,
+    Value,
+)
 from pillarbox.drivers.sql_pool import STATEMENTS_KEPT, Address, Limits, SqlPool, address_of
 from pillarbox.runtime.client_tls import client_context
 from pillarbox.runtime.tls import TlsError
@@ -98,7 +107,23 @@ class PgsqlLink:
             except asyncpg.InvalidCachedStatementError:
                 self._prepared.clear()
                 rows, _ = await self._run(sql, params)
-            return [{name: _value(value) for name, value in row.items()} for row in rows]
+            return [_row(row) for row in rows]
+
+    async def portions(self, sql: str, params: Sequence[Value]) -> Portions:
+        """Rows of a cursor; whoever leaves early terminates the connection."""
+        with _translated():
+            transaction = self._connection.transaction(readonly=True)
+            await transaction.start()
+            try:
+                statement = await self._connection.prepare(sql)
+                cursor = await statement.cursor(*_fitting(statement, params))
+                while rows := await cursor.fetch(PORTION):
+                    yield [_row(row) for row in rows]
+            except Exception:
+                if self.alive:
+                    await transaction.rollback()
+                raise
+            await transaction.rollback()
 
     async def transaction(self, statements: Sequence[Statement]) -> int:
         """All statements or none."""
@@ -141,11 +166,20 @@ class PgsqlLink:
             if len(self._prepared) >= STATEMENTS_KEPT:
                 self._prepared.pop(next(iter(self._prepared)))
             statement = self._prepared[sql] = await self._connection.prepare(sql)
-        types = statement.get_parameters()
-        if len(types) != len(params):
-            raise ValueError(f"the query has {len(types)} parameters, not {len(params)}")
-        rows = await statement.fetch(*(_fit(v, t.name) for v, t in zip(params, types)))
+        rows = await statement.fetch(*_fitting(statement, params))
         return rows, statement.get_statusmsg() or ""
+
+
+def _fitting(statement: Any, params: Sequence[Value]) -> list[Any]:
+    """The parameters in the types that a prepared query wants."""
+    types = statement.get_parameters()
+    if len(types) != len(params):
+        raise ValueError(f"the query has {len(types)} parameters, not {len(params)}")
+    return [_fit(value, kind.name) for value, kind in zip(params, types)]
+
+
+def _row(row: Any) -> Row:
+    return {name: _value(value) for name, value in row.items()}
 
 
 def _fit(value: Value, kind: str) -> Any:

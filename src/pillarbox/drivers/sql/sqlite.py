@@ -6,6 +6,9 @@ inode) or proved broken, so an administrator may swap it under a running server.
 not exist is an error, unless the driver was made with ``create``: a typing error in a path must
 not become an empty user database.
 
+A long list of rows is put aside in a temporary table first: who reads portions from there locks
+nobody out of the database.
+
 The one trick: scopes of closed connections are gathered by the thread and their events emitted on
 the loop, because events belong to the loop.
 """
@@ -15,13 +18,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from pillarbox.drivers.sql.api import (
+    PORTION,
+    Portions,
     Row,
     Settings,
     SqlBlock,
@@ -54,6 +60,7 @@ class SqliteSql:
         self._inode: tuple[int, int] | None = None
         self._scope: Scope | None = None
         self._ended: list[Scope] = []
+        self._aside = 0
 
     def placeholder(self, index: int) -> str:
         """``?1``, ``?2`` …"""
@@ -61,21 +68,27 @@ class SqliteSql:
 
     async def query(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """Rows of one query."""
-        child = Scope(scope, ("sqlite",))
-        error: SqlError | None = None
-        try:
+        with _told_query(scope, sql):
             return await self._run(lambda connection: _rows(connection, sql, params))
-        except SqlError as raised:
-            error = raised
-            raise
-        finally:
-            if sql_query_finished.emit is not None:
-                sql_query_finished.emit(
-                    child,
-                    error=None if error is None else str(error),
-                    error_code=None if error is None else error.code,
-                    query_first_word=first_word(sql),
+
+    async def portions(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> Portions:
+        """Rows that were put aside."""
+        self._aside += 1
+        table = f"temp.aside{self._aside}"
+        with _told_query(scope, sql):
+            try:
+                await self._run(
+                    lambda connection: _rows(connection, f"CREATE TABLE {table} AS {sql}", params)
                 )
+                read = f"SELECT * FROM {table} WHERE _rowid_ > ?1 AND _rowid_ <= ?1 + {PORTION}"
+                at = 0
+                while rows := await self._run(
+                    lambda connection, start=at: _rows(connection, read, (start,))  # type: ignore[misc]
+                ):
+                    yield rows
+                    at += PORTION
+            finally:
+                await self._run(lambda c: _rows(c, f"DROP TABLE IF EXISTS {table}", ()))
 
     async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
         """All statements or none."""
@@ -157,6 +170,26 @@ class SqliteSql:
         if self._scope is not None:
             self._ended.append(self._scope)
             self._scope = None
+
+
+@contextmanager
+def _told_query(scope: Scope, sql: str) -> Iterator[None]:
+    """A query and how it ends, as an event."""
+    child = Scope(scope, ("sqlite",))
+    error: SqlError | None = None
+    try:
+        yield
+    except SqlError as raised:
+        error = raised
+        raise
+    finally:
+        if sql_query_finished.emit is not None:
+            sql_query_finished.emit(
+                child,
+                error=None if error is None else str(error),
+                error_code=None if error is None else error.code,
+                query_first_word=first_word(sql),
+            )
 
 
 _HEALTHY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_ERROR", "SQLITE_READONLY"})

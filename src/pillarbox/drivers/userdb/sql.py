@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from pillarbox.drivers import registry
-from pillarbox.drivers.sql.api import Sql, SqlError
+from pillarbox.drivers.sql.api import Row, Sql, SqlError
 from pillarbox.drivers.user_query import compile_query, fields_of
 from pillarbox.drivers.userdb.api import DatabaseError, Query, Server
 from pillarbox.settings.model import UserdbSettings
@@ -39,20 +40,26 @@ class SqlUserdb:
         """The ``user`` or ``username`` column (with ``domain`` if there is one) of each row."""
         try:
             parameters = self._iterate.bind(query.values)
-            rows = await self._database.query(query.scope, self._iterate.sql, parameters)
+            found = self._database.portions(query.scope, self._iterate.sql, parameters)
+            async with aclosing(found):
+                async for rows in found:
+                    for row in rows:
+                        yield _name(row)
         except (SqlError, VariableError) as error:
             raise DatabaseError(f"sql: {error}") from error
-        for row in rows:
-            fields = fields_of(row)
-            user = fields.get("user") or fields.get("username")
-            if not user:
-                raise DatabaseError("sql: the iterate query gives no user or username column")
-            domain = fields.get("domain")
-            yield f"{user}@{domain}" if domain else user
 
     async def close(self) -> None:
         """Close the database."""
         await self._database.close()
+
+
+def _name(row: Row) -> str:
+    fields = fields_of(row)
+    user = fields.get("user") or fields.get("username")
+    if not user:
+        raise DatabaseError("sql: the iterate query gives no user or username column")
+    domain = fields.get("domain")
+    return f"{user}@{domain}" if domain else user
 
 
 def make(block: UserdbSettings, server: Server) -> SqlUserdb:
