@@ -77,6 +77,20 @@ def verdict(reply: Reply) -> str:
     return "in"
 
 
+def test_passdb_and_userdb_share_their_connections(
+    start: Callable[..., Any], run: Any, events: Any, kind: Kind
+) -> None:
+    async def main() -> None:
+        async with start(**blocks(kind)) as world:
+            assert verdict(await login(world)) == "in"
+            assert await world.master.userdb("bob", ROOT, "lmtp") is not None
+            assert "bob" in [user async for user in world.master.list_users("", ROOT)]
+
+    run(main())
+    assert len(events.of("sql_query_finished")) == 3
+    assert len(events.of("sql_connection_finished")) == 1
+
+
 def test_connections_that_are_cut_are_nobodys_fault(
     start: Callable[..., Any], run: Any, events: Any, kind: Kind
 ) -> None:

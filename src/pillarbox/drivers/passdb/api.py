@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from pillarbox.drivers.sql.api import Sql
 from pillarbox.events.event import Scope
 from pillarbox.runtime.log import Log
 from pillarbox.settings.model import Settings
@@ -46,12 +47,13 @@ class Server:
     """What a driver may use of the server: all settings, the log of the process, and a check.
 
     ``verify_password(stored, password)`` says whether a password is the stored one; False also
-    for a stored one that nobody can read.
+    for a stored one that nobody can read.  ``databases`` are those that blocks share.
     """
 
     settings: Settings
     log: Log
     verify_password: Callable[[str, str], bool] | None = None
+    databases: dict[bytes, Sql] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pillarbox.drivers import registry
 from pillarbox.drivers.passdb.api import (
     DatabaseError,
     Entry,
@@ -23,6 +22,7 @@ from pillarbox.drivers.passdb.api import (
     UserExists,
 )
 from pillarbox.drivers.sql.api import Sql, SqlError, Value
+from pillarbox.drivers.sql_sharing import database_of
 from pillarbox.drivers.user_query import compile_query, fields_of
 from pillarbox.events.event import Scope
 from pillarbox.settings.model import PassdbSettings
@@ -164,5 +164,5 @@ def _columns(fields: Mapping[str, str | None]) -> dict[str, str | None]:
 
 def make(block: PassdbSettings, server: Server) -> SqlPassdb:
     """The passdb of a settings block."""
-    database = registry.load("sql", block.sql_driver).make(block, server.settings)
+    database = database_of(block, server)
     return SqlPassdb(database, block.sql_query)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from pillarbox.drivers import registry
 from pillarbox.drivers.sql.api import Row, Sql, SqlError
+from pillarbox.drivers.sql_sharing import database_of
 from pillarbox.drivers.user_query import compile_query, fields_of
 from pillarbox.drivers.userdb.api import DatabaseError, Query, Server
 from pillarbox.settings.model import UserdbSettings
@@ -64,5 +64,5 @@ def _name(row: Row) -> str:
 
 def make(block: UserdbSettings, server: Server) -> SqlUserdb:
     """The userdb of a settings block."""
-    database = registry.load("sql", block.sql_driver).make(block, server.settings)
+    database = database_of(block, server)
     return SqlUserdb(database, block.sql_query, block.sql_iterate_query)
