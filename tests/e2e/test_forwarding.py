@@ -118,6 +118,26 @@ def test_only_who_offers_it_is_told_with_the_recipient(front: Front, offered: bo
     assert ("XRCPTFORWARD=color+3Da+2Bb+09x+3D" in mail.parameters) == offered
 
 
+def test_fields_that_are_too_long_keep_nobody_out(front: Front, backend: PopServer) -> None:
+    fields = "forward_color=grey " + " ".join(f"forward_n{n}={'x' * 100}" for n in range(40))
+    fields += f" forward_long={'y' * 3000}"
+    for name, port in (
+        ("i", backend.imap_port),
+        ("p", backend.pop3_port),
+        ("l", backend.lmtp_port),
+    ):
+        there = f"proxy host=127.0.0.1 port={port} destuser={ALICE}"
+        front.pass_on(f"{name}@long.example", f"{there} {fields}")
+    with Imap(front.imap_port) as client:
+        client.login("i@long.example").ok("SELECT INBOX")
+    assert "grey" in folders(backend, ALICE)
+    client = poplib.POP3("127.0.0.1", front.pop3_port, timeout=30)
+    client.user("p@long.example")
+    client.pass_(PASSWORD)
+    client.quit()
+    front.deliver(message("long"), "l@long.example")
+
+
 def test_dovecot_in_front(backend: PopServer) -> None:
     there = f"proxy=y host=127.0.0.1 port={backend.lmtp_port} forward_color=dove"
     with (

@@ -342,6 +342,16 @@ def test_input_is_bounded(protocol: str) -> None:
         player.feed(b"* OK {99999999}\r\n")
 
 
+def test_the_bounds_of_id() -> None:
+    fields = {"long": "x" * 1025, **{f"n{number}": "y" * 1024 for number in range(40)}}
+    player = Player(imap.login(BOB, replace(ORIGIN, forward=fields)), LiteralReader())
+    player.feed(b"* OK [CAPABILITY SASL-IR ID AUTH=PLAIN] hi\r\n")
+    told = player.said.split(b"\r\n")[0]
+    assert told.count(b'"') == 4 * 30
+    assert b"x-forward-long" not in told
+    assert b'"x-forward-n23" "yyy' in told
+
+
 def test_binding_to_the_channel() -> None:
     """The -PLUS forms bind to what the channel is when the mechanism begins."""
     channel = b""

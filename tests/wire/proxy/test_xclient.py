@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ origins = st.builds(
     ports,
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=64),
     st.none() | st.integers(0, 100),
-    st.dictionaries(names, values, max_size=4),
+    st.dictionaries(names, values, max_size=3),
 )
 
 
@@ -30,6 +32,14 @@ def test_what_is_told_is_understood(origin: Origin, encoded: bool) -> None:
     words = parameters(origin, encoded=encoded)
     assert all(b" " not in word and word.isascii() for word in words)
     assert parse(words, encoded=encoded) == origin
+
+
+def test_a_line_does_not_become_too_long() -> None:
+    origin = Origin("2001:db8::1", 4242, "2001:db8::2", 143, "s" * 64, 4, {"a": "x"})
+    long = replace(origin, forward={"a": "x", "b": "y" * 300, "c": "z" * 300})
+    words = parameters(long, encoded=False)
+    assert len(b" ".join(words)) < 1000
+    assert parse(words, encoded=False).forward == {"a": "x", "b": "y" * 300}
 
 
 def test_a_server_is_told_only_what_it_knows() -> None:

@@ -42,6 +42,10 @@ _STATUS: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_MOST_PAIRS: Final = 30
+_LONGEST_VALUE: Final = 1024
+"""Of ID, RFC 2971 section 3.3."""
+
 Capabilities = frozenset[bytes]
 
 
@@ -125,8 +129,13 @@ def _id_words(origin: Origin) -> list[bytes]:
         "x-proxy-ttl": origin.ttl,
     }
     facts.update({f"x-forward-{name}": value for name, value in origin.forward.items()})
-    pairs = [(name, str(value)) for name, value in facts.items() if value is not None]
-    return [word.encode("utf-8", "replace") for pair in pairs for word in pair]
+    pairs = [
+        (name.encode("utf-8", "replace"), str(value).encode("utf-8", "replace"))
+        for name, value in facts.items()
+        if value is not None
+    ]
+    short = [pair for pair in pairs if len(pair[1]) <= _LONGEST_VALUE]
+    return [word for pair in short[:_MOST_PAIRS] for word in pair]
 
 
 def _authenticate(credentials: Credentials, capabilities: Capabilities, told: bytes) -> Dialogue:

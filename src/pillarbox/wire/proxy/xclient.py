@@ -19,6 +19,8 @@ from pillarbox.wire.smtp import xtext
 
 NAMES: Final = ("ADDR", "PORT", "DESTADDR", "DESTPORT", "SESSION", "TTL", "FORWARD")
 MAX_TTL: Final = 100
+MOST_FORWARD: Final = 600
+"""Octets of fields that are told; in base64 they fit into a line of 1024 then, with the rest."""
 
 
 class BadXclient(ValueError):
@@ -29,6 +31,7 @@ def parameters(
     origin: Origin, known: Iterable[str] = NAMES, *, encoded: bool = True
 ) -> list[bytes]:
     """The words that tell a server of an origin, as far as the server knows their names."""
+    told = forward.bounded(origin.forward, MOST_FORWARD)
     values: dict[str, object] = {
         "ADDR": _address(origin.remote_ip),
         "PORT": origin.remote_port,
@@ -36,7 +39,7 @@ def parameters(
         "DESTPORT": origin.local_port,
         "SESSION": origin.session or None,
         "TTL": origin.ttl,
-        "FORWARD": forward.write_base64(origin.forward) or None,
+        "FORWARD": forward.write_base64(told) or None,
     }
     wanted = {name.upper() for name in known}
     return [
