@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from pillarbox.drivers.storage.api import Location
+from pillarbox.drivers.storage.api import Extent, Location
 from pillarbox.events.catalogue.mailbox import mail_metadata_accessed, mail_opened
 from pillarbox.events.event import Scope
 from pillarbox.mailstore import fields as fields_module
@@ -54,6 +54,10 @@ async def opened(folder: Path, messages: Sequence[bytes], **changes: Any) -> Asy
         await users.close()
 
 
+def nothing_at_hand(wanted: Sequence[Extent]) -> list[memoryview | None]:
+    return [None] * len(wanted)
+
+
 def count_reads(view: View, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Every message that is read from now on."""
     store = view.mailbox.user.store
@@ -64,6 +68,7 @@ def count_reads(view: View, monkeypatch: pytest.MonkeyPatch) -> list[object]:
         reads.append(location)
         return read_sync(location, size)
 
+    monkeypatch.setattr(store, "at_hand", nothing_at_hand)
     monkeypatch.setattr(store, "read_sync", counted)
     return reads
 
@@ -187,6 +192,7 @@ def test_a_lost_mail_is_empty_and_not_cached(
                 data = read_sync(location, size)
                 return data[:-1] if location == lost else data
 
+            monkeypatch.setattr(store, "at_hand", nothing_at_hand)
             monkeypatch.setattr(store, "read_sync", cut)
             names = ["hdr.subject", "imap.envelope"]
             subjects, envelopes = await fields(view, SCOPE, np.arange(4), names)
@@ -249,6 +255,7 @@ def test_the_loop_runs_meanwhile(tmp_path: Path, run: Run, monkeypatch: pytest.M
                 asyncio.run_coroutine_threadsafe(turned.wait(), loop).result(10)
                 return read_sync(location, size)
 
+            monkeypatch.setattr(store, "at_hand", nothing_at_hand)
             monkeypatch.setattr(store, "read_sync", wait_for_the_loop)
             loop.call_soon(turned.set)
             await fields(view, SCOPE, np.arange(4), ["hdr.x-not-yet"])

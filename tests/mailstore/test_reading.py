@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from pillarbox.drivers.storage.api import Location, MessageLost, StorageError
+from pillarbox.drivers.storage.api import Extent, Location, MessageLost, StorageError
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.errors import Temporary
 from pillarbox.mailstore.index.records import empty_records
@@ -26,7 +26,12 @@ class Store:
 
     def __init__(self) -> None:
         self.messages: dict[Location, bytes] = {}
+        self.hand: dict[Location, memoryview] = {}
         self.fails = False
+
+    def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
+        assert threading.current_thread() is not threading.main_thread()
+        return [self.hand.get(Location(where, at)) for where, at, _ in wanted]
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         assert threading.current_thread() is not threading.main_thread()
@@ -122,3 +127,12 @@ def test_a_failing_store_is_temporary(run: Run) -> None:
     mails.store.fails = True
     with pytest.raises(Temporary):
         run(each(mails.view, SCOPE, np.arange(1), first))
+
+
+def test_what_is_at_hand_is_not_read_again(run: Run) -> None:
+    mails = Mails([1, 1, 3, 1])
+    for number in (1, 2):
+        mails.store.hand[Location(0, 100 * number)] = memoryview(b"h")
+        del mails.store.messages[Location(0, 100 * number)]
+    found = run(each(mails.view, SCOPE, np.arange(4), first))
+    assert found == [b"0", b"h", None, b"3"]

@@ -18,11 +18,11 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from pillarbox.drivers.storage.api import Location, MessageLost, MessageStore, StorageError
+from pillarbox.drivers.storage.api import Extent, Location, MessageLost, MessageStore, StorageError
 from pillarbox.events.event import Scope
 from pillarbox.mailstore.errors import Temporary
 from pillarbox.mailstore.index.records import Positions, Records
-from pillarbox.mailstore.view import View
+from pillarbox.mailstore.view import View, extents
 from pillarbox.runtime.log import log
 
 T = TypeVar("T")
@@ -71,14 +71,7 @@ async def _in_thread(
     work: Callable[[int, memoryview], T],
 ) -> tuple[list[T | None], list[int]]:
     """`_run` off the loop.  Raises Temporary."""
-    wanted = list(
-        zip(
-            indexes,
-            records["container"].tolist(),
-            records["offset"].tolist(),
-            records["size"].tolist(),
-        )
-    )
+    wanted = list(zip(indexes, extents(records), strict=True))
     try:
         return await asyncio.to_thread(_run, view.mailbox.user.store, wanted, work)
     except (StorageError, OSError) as error:
@@ -88,17 +81,22 @@ async def _in_thread(
 
 def _run(
     store: MessageStore,
-    wanted: list[tuple[int, int, int, int]],
+    wanted: list[tuple[int, Extent]],
     work: Callable[[int, memoryview], T],
 ) -> tuple[list[T | None], list[int]]:
-    """A result for each (index, container, offset, size), and the indexes of what is lost."""
+    """A result for each index, and the indexes of what is lost.
+
+    What the kernel has at hand is read in one go, the others one after the other.
+    """
     found: list[T | None] = []
     lost: list[int] = []
-    for index, container, offset, size in wanted:
-        try:
-            message = store.read_sync(Location(container, offset), size)
-        except MessageLost:
-            message = None
+    at_hand = store.at_hand([extent for _, extent in wanted])
+    for (index, (container, offset, size)), message in zip(wanted, at_hand, strict=True):
+        if message is None:
+            try:
+                message = store.read_sync(Location(container, offset), size)
+            except MessageLost:
+                message = None
         if message is None or len(message) != size:
             found.append(None)
             lost.append(index)
