@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ from pillarbox.events.catalogue.pop3 import pop3_command_finished
 from pillarbox.events.event import Scope
 from pillarbox.mailstore import flags as fl
 from pillarbox.mailstore.errors import Temporary
+from pillarbox.runtime.connection import FLUSH_SIZE
 from pillarbox.services.pop3 import session as session_module
 from pillarbox.services.pop3.maildrop import Maildrop
+from pillarbox.services.pop3.session import OUTPUT
 from pillarbox.wire.pop3.message import PIECE
 
 Run = Callable[..., None]
@@ -169,3 +172,45 @@ def test_commands_that_are_none_are_counted_in_a_row(pop3: Run) -> None:
             await client.body()
 
     pop3(test, pop3_max_bad_commands=2)
+
+
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_one_who_does_not_read_is_not_answered_further(pop3: Run, pieces: int) -> None:
+    async def test(server: Server) -> None:
+        mail = b"Subject: x\r\n\r\n" + b"0123456789\r\n" * 1500
+        await server.append(*[mail] * 10)
+        client = await server.login()
+        session = client.session
+        asked = b"".join(b"RETR %d\r\n" % (n % 10 + 1) for n in range(400))
+        step = len(asked) // pieces + 1
+        for at in range(0, len(asked), step):
+            client.feed(asked[at : at + step])
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not session.writable
+        assert session.sent == session.net_out < len(mail) * 100
+        assert session.transport.get_write_buffer_size() <= OUTPUT + FLUSH_SIZE + len(mail) + 100
+        for _ in range(400):
+            assert await client.line() == b"+OK %d octets" % len(mail)
+            assert len(await client.body()) == 1502
+        assert session.counts.retr_count == 400
+
+    pop3(test)
+
+
+def test_sessions_take_turns(pop3: Run) -> None:
+    async def test(server: Server) -> None:
+        await server.append(*MAILS, user="bob")
+        await server.append(*MAILS, user="eve")
+        bob, eve = await server.login("bob"), await server.login("eve")
+        first, second = bob.session, eve.session
+        bob.feed(b"RETR 1\r\n" * 20_000)
+        eve.feed(b"RETR 1\r\nNOOP\r\n")
+        assert first.reader.buffered
+        assert await eve.line() == b"+OK %d octets" % len(MAILS[0])
+        await eve.body()
+        assert await eve.line() == b"+OK NOOP"
+        assert first.reader.buffered
+        assert not second.reader.buffered
+
+    pop3(test)
