@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from fake_relay import FakeRelay
+from fake_relay import DEFAULT_CAPABILITIES, FakeRelay
 from proxying import Front, dead_port
 from raw import Imap, Lmtp, message
 from running import USERS, Running, running
@@ -112,6 +112,19 @@ def test_the_other_server_learns_who_the_client_is(front: Front, backend: Runnin
     with Lmtp(front.lmtp_port) as client:
         assert "XCLIENT" not in client.do("LHLO x")
         assert client.do("XCLIENT ADDR=192.0.2.1").startswith("550 5.7.0")
+
+
+def test_a_server_that_is_not_trusted_is_told_nothing(front: Front) -> None:
+    offered = (*DEFAULT_CAPABILITIES, "XCLIENT ADDR PORT", "XRCPTFORWARD")
+    with FakeRelay(capabilities=offered, lmtp=True) as relay:
+        there = f"proxy host=127.0.0.1 port={relay.port} forward_color=blue"
+        front.pass_on("told@example.com", there)
+        front.pass_on("untold@example.com", f"{there} proxy_not_trusted")
+        front.deliver(message("one"), "told@example.com")
+        front.deliver(message("two"), "untold@example.com")
+        told, untold = (" ".join(talk.commands) for talk in relay.talks)
+    assert ("XCLIENT ADDR=127.0.0.1" in told, "XRCPTFORWARD=color+3Dblue" in told) == (True, True)
+    assert ("XCLIENT" in untold, "XRCPTFORWARD" in untold) == (False, False)
 
 
 def test_a_server_that_is_this_one_by_name(front: Front) -> None:

@@ -16,13 +16,15 @@ _PORTS: Final[dict[str, int]] = {"no": 25, "starttls": 25, "smtps": 465}
 class Target:
     """One server, for one user of it; connections to equal targets are the same to the pool.
 
-    ``user`` logs in there, for ``authzid`` if that is given.  Times are in seconds.
+    ``user`` logs in there, for ``authzid`` if that is given.  A server that is not ``trusted`` is
+    not told for whom we act.  Times are in seconds.
     """
 
     destination: Destination
     security: Security = "no"
     verify: bool = True
     lmtp: bool = False
+    trusted: bool = True
     user: str = ""
     password: str = field(default="", repr=False)
     authzid: str = ""

@@ -69,7 +69,8 @@ class Leg:
             if self._refused is not None:
                 return self._refused
             self.recipients.append(recipient)
-            given = replace(command.parameters, forward=forward.write(recipient.forward) or None)
+            told = recipient.forward if self.target.trusted else {}
+            given = replace(command.parameters, forward=forward.write(told) or None)
             parameters = rendering.rcpt_for_server(given, session.capabilities)
             reply = await session.rcpt(address, parameters)
         except SmtpError as error:
@@ -123,7 +124,9 @@ class Leg:
         return lent.session
 
     async def _introduce(self, session: SmtpSession) -> None:
-        """Say whom we act for, to a server that wants to know."""
+        """Say whom we act for, to a server that wants to know and may."""
+        if not self.target.trusted:
+            return
         words = parameters(self._origin(), session.capabilities.xclient)
         if not words:
             return
@@ -199,6 +202,7 @@ async def pass_on(
         security="smtps" if place.tls else "starttls" if place.starttls else "no",
         verify=place.verify is not False,
         lmtp=not plain,
+        trusted="proxy_not_trusted" not in fields,
         connect_timeout=place.timeout,
     )
     passed = {**recipient.forward, **forward.of_passdb(fields)}
