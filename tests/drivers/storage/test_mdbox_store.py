@@ -263,3 +263,42 @@ def test_a_full_disk_is_a_temporary_failure(tmp_path: Path) -> None:
 
 def _no_space(*args: object) -> int:
     raise OSError(28, "No space left on device")
+
+
+def test_a_number_that_is_used_again_is_another_container(tmp_path: Path) -> None:
+    async def nothing(mapping: dict[Location, Location]) -> None:
+        raise AssertionError("nothing is to be moved")
+
+    async def go() -> None:
+        (old,) = await fill(tmp_path, [b"old" * 100])
+        reading, purging = (MdboxStore(tmp_path, rotate_size=1 << 20) for _ in range(2))
+        assert bytes(reading.read_sync(old)) == b"old" * 100
+        await purging.purge(set, nothing)
+        assert list(tmp_path.glob("m.*")) == []
+        batch = purging.begin(FOLDER)
+        saved = [batch.add(b"a" * 7), batch.add(b"new" * 100)]
+        await batch.commit()
+        assert saved[1].location.container == old.container
+        assert bytes(await reading.read(saved[1].location, 300)) == b"new" * 100
+        with pytest.raises(MessageLost):
+            reading.read_sync(Location(old.container, 1 << 16))
+        for store in (reading, purging):
+            await store.close()
+
+    asyncio.run(go())
+
+
+def test_a_container_stays_open_for_those_who_read(tmp_path: Path) -> None:
+    """A thread's read goes on while others open so many containers that its own is let go of."""
+    places = asyncio.run(fill(tmp_path, [b"%02d" % n * 500 for n in range(40)], rotate=1))
+    assert len({place.container for place in places}) == 40
+    store = MdboxStore(tmp_path, rotate_size=1 << 20)
+    file = store._reader._file(places[0])
+    for n, place in enumerate(places):
+        assert bytes(store.read_sync(place)) == b"%02d" % n * 500
+    assert container.read_record(file.fd, places[0])[1] == b"00" * 500
+    descriptors = len(os.listdir("/proc/self/fd"))
+    del file
+    assert len(os.listdir("/proc/self/fd")) == descriptors - 1
+    asyncio.run(store.close())
+    assert len(os.listdir("/proc/self/fd")) < descriptors - 10

@@ -20,7 +20,6 @@ import fcntl
 import os
 import struct
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -32,7 +31,6 @@ from pillarbox.drivers.storage.api import (
     Buffer,
     Extent,
     Location,
-    MessageLost,
     PurgeResult,
     Relocate,
     Saved,
@@ -40,13 +38,12 @@ from pillarbox.drivers.storage.api import (
     Stored,
 )
 from pillarbox.drivers.storage.mdbox import container
-from pillarbox.drivers.storage.mdbox.near import spans
+from pillarbox.drivers.storage.mdbox.reader import Reader
 from pillarbox.runtime.disk import pace
 from pillarbox.settings.model import Settings
 
 _GROW_FIRST = 16 * 1024
 _GROW_MOST = 1024 * 1024
-_OPEN_READERS = 16
 _COMPRESS_FROM = 512
 _LOCK = struct.Struct("hhqqi4x")
 
@@ -167,7 +164,7 @@ class MdboxStore:
         self._compress = compress
         self._fsync = fsync
         self._current: _Current | None = None
-        self._readers: OrderedDict[int, int] = OrderedDict()
+        self._reader = Reader(path, packed=compress)
         self._lock_fd = -1
         self._holders = 0
         self._purging = False
@@ -308,80 +305,18 @@ class MdboxStore:
         Bytes that the kernel has at hand are read at once; a message that must come from the
         disk is read in a thread.
         """
-        data = self._read_now(location, size)
+        data = self._reader.now(location, size)
         if data is None:
             data = await asyncio.to_thread(self.read_sync, location, size)
         return data
 
-    def _read_now(self, location: Location, size: int = 0) -> memoryview | None:
-        """The whole message if the kernel has it at hand.  Raises MessageLost, StorageError."""
-        try:
-            return self._read(location, size, os.RWF_NOWAIT)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return self.read_sync(location, size)
-
     def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
-        """The messages that the kernel has at hand, those that lie together by one system call."""
-        if self._compress:  # How long they are in the container only their headers tell.
-            return [self._alone(Location(where, at), size) for where, at, size in wanted]
-        found: list[memoryview | None] = [None] * len(wanted)
-        for span in spans(wanted):
-            try:
-                fd = self._reader(Location(span.container, span.start))
-                raw = memoryview(container.read_now(fd, span.end - span.start, span.start))
-            except (MessageLost, StorageError, OSError):
-                continue
-            plain_at, start = container.plain_at, span.start
-            for index in span.indexes:
-                _, offset, size = wanted[index]
-                found[index] = plain_at(raw, offset - start, size)
-        return found
-
-    def _alone(self, location: Location, size: int) -> memoryview | None:
-        try:
-            data = self._read_now(location, size)
-        except (MessageLost, StorageError, OSError):
-            return None
-        return data if data is not None and len(data) == size else None
+        """The messages that the kernel has at hand."""
+        return self._reader.at_hand(wanted)
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:
         """The whole message.  Raises MessageLost, StorageError."""
-        try:
-            return self._read(location, size, 0)
-        except OSError as error:
-            raise StorageError(f"cannot read {self._file(location.container)}: {error}") from error
-
-    def _read(self, location: Location, size: int, flags: int) -> memoryview:
-        expected = 0 if self._compress else size
-        fd = self._reader(location)
-        record, body = container.read_record(fd, location, expected, flags)
-        if record.flags & container.ZSTD:
-            try:
-                plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=record.size)
-            except zstandard.ZstdError as error:
-                raise MessageLost(location, f"cannot be decompressed: {error}") from error
-            return memoryview(plain)
-        return body
-
-    def _reader(self, location: Location) -> int:
-        """A descriptor for reading a container; the last few used stay open."""
-        number = location.container
-        fd = self._readers.get(number)
-        if fd is not None:
-            self._readers.move_to_end(number)
-            return fd
-        try:
-            fd = os.open(self._file(number), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise MessageLost(location, "its container is gone") from error
-        except OSError as error:
-            raise StorageError(f"cannot open {self._file(number)}: {error}") from error
-        self._readers[number] = fd
-        if len(self._readers) > _OPEN_READERS:
-            os.close(self._readers.popitem(last=False)[1])
-        return fd
+        return self._reader.sync(location, size)
 
     def scan(self) -> Iterator[Stored]:
         """Every intact message of every container, oldest container first."""
@@ -458,9 +393,7 @@ class MdboxStore:
             size = os.fstat(fd).st_size
             written = await self._move(fd, number, keep, relocate)
             os.unlink(self._file(number))
-            reader = self._readers.pop(number, None)
-            if reader is not None:
-                os.close(reader)
+            self._reader.forget(number)
             return len(keep), len(there) - len(keep), size - written
         finally:
             os.close(own)
@@ -518,8 +451,7 @@ class MdboxStore:
         if self._flusher is not None:
             await self._flusher
         self._let_go()
-        while self._readers:
-            os.close(self._readers.popitem()[1])
+        self._reader.close()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
