@@ -6,8 +6,8 @@ taken: auth, anvil and the login processes.  What is remembered of guessers is b
 the end of the first third, so nothing may grow from then on: more than `SLACK` is a failure.
 
 Then the same connections guess at a server with the usual penalty, while others log in from
-elsewhere.  How long their logins take is told as a ratio to a quiet server's; beyond `SLOWED` it is
-a failure.  What they would meet without any penalty is told too, for comparison.
+elsewhere.  How long their logins take is told as a ratio to a quiet server's, before or after,
+whichever is slower; beyond `SLOWED` it is a failure.  What they would meet without any penalty is told too, for comparison.
 """
 
 from __future__ import annotations
@@ -175,6 +175,7 @@ def _others(server: Guarded, kind: str) -> float:
         rate = (guesser.done - before) / (time.perf_counter() - started)
     finally:
         guesser.stop()
+    quiet = max(quiet, _log_in_often(server))
     ratio = attacked / quiet
     print(
         f"others' logins {kind} ({rate:.0f} guesses/s): "
