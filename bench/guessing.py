@@ -7,7 +7,8 @@ the end of the first third, so nothing may grow from then on: more than `SLACK` 
 
 Then the same connections guess at a server with the usual penalty, while others log in from
 elsewhere.  How long their logins take is told as a ratio to a quiet server's, before or after,
-whichever is slower; beyond `SLOWED` it is a failure.  What they would meet without any penalty is told too, for comparison.
+whichever is slower; beyond `SLOWED` it is a failure.  What they would meet without any penalty is
+told too, for comparison.
 """
 
 from __future__ import annotations
