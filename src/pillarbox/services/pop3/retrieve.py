@@ -2,8 +2,10 @@
 
 A small message leaves with its status line and final dot in one write, and without a task if the
 kernel has it at hand.  A big one is stuffed and sent piece by piece, each when the client has read
-what came before.  A message that cannot be read
-is an error before anything of it was sent; nothing can fail later but the connection.
+what came before.  A message that cannot be read is an error before anything of it was sent; nothing
+can fail later but the connection.
+
+`quickly` is `retr` without what only watchers need: no parsed command, no `Run`, no scope.
 """
 
 from __future__ import annotations
@@ -43,9 +45,8 @@ def retr(run: Run) -> Work | None:
 def quickly(session: Pop3Session, line: bytes) -> bool:
     """Carry out a RETR of a message that is at hand, if nobody wants to hear of the command.
 
-    The line may have its end or not.
-
     False if it is anything else: nothing is done then, and the ordinary way is the one to take.
+    The line may have its end or not.
     """
     match = _RETR(line)
     if match is None or pop3_command_finished.emit is not None:
