@@ -1,9 +1,9 @@
 """A POP3 session after login: commands in order, and how each of them ends.
 
 A command that need not wait runs right where its line was read.  A RETR, of which there are more
-than of all else, has a shorter way as long as nobody watches commands (`retrieve.quickly`); a line
-that comes alone takes it before it gets as far as the reader.  The first command that waits begins a
-task, and that task goes on with whatever the client has pipelined behind it, so a thousand
+than of all else, has a shorter way as long as nobody watches commands (`retrieve.quickly`); one
+that comes alone takes it before it gets as far as the reader.  The first command that waits begins
+a task, and that task goes on with whatever the client has pipelined behind it, so a thousand
 pipelined RETRs are one task.  The pump stops while the client does not read its answers, and gives
 way to other sessions after `TURN_SECONDS`.
 
