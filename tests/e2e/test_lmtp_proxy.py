@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from fake_relay import DEFAULT_CAPABILITIES, FakeRelay
-from proxying import Front, dead_port
+from proxying import Front, Played, dead_port
 from raw import Imap, Lmtp, message
-from running import USERS, Running, running
+from running import USERS, Running, running, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -125,6 +125,23 @@ def test_a_server_that_is_not_trusted_is_told_nothing(front: Front) -> None:
         told, untold = (" ".join(talk.commands) for talk in relay.talks)
     assert ("XCLIENT ADDR=127.0.0.1" in told, "XRCPTFORWARD=color+3Dblue" in told) == (True, True)
     assert ("XCLIENT" in untold, "XRCPTFORWARD" in untold) == (False, False)
+
+
+def test_a_server_that_is_down_is_tried_by_one_at_a_time(front: Front) -> None:
+    port = dead_port()
+    for user in ("finds", "tries", "waits"):
+        front.pass_on(f"{user}@down.example", f"proxy host=127.0.0.1 port={port}")
+    with Lmtp(front.lmtp_port) as client:
+        assert client.envelope("finds@down.example")[0].startswith("451 4.4.0")
+    with Played("C: never", port=port) as silent, Lmtp(front.lmtp_port) as client:
+        client.do("LHLO x")
+        client.do("MAIL FROM:<>")
+        client.send(b"RCPT TO:<tries@down.example>\r\n")
+        wait_for(lambda: silent.accepted == 1)
+        with Lmtp(front.lmtp_port) as other:
+            assert other.envelope("waits@down.example")[0].startswith("451 4.4.0")
+        front.wait_log(f"Proxying failed: 127.0.0.1:{port}: the host is down")
+        assert silent.accepted == 1
 
 
 def test_a_server_that_is_this_one_by_name(front: Front) -> None:

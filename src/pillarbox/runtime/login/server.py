@@ -64,8 +64,7 @@ class LoginServer:
         self.trusted = [
             ipaddress.ip_network(text, strict=False) for text in settings.login_trusted_networks
         ]
-        self._anvil = AnvilClient(ctx.base_dir / "anvil", ctx.log, ctx.scope)
-        self.hosts = Hosts(self._anvil)
+        self.hosts = Hosts(AnvilClient(ctx.base_dir / "anvil", ctx.log, ctx.scope))
         self.proxied: set[Proxied] = set()
         self.acceptor = Acceptor(ctx, self.connection, tls=self.tls)
         answer_questions(ctx, self.proxied)
@@ -96,7 +95,7 @@ class LoginServer:
         finally:
             self.workers.close()
             self.auth.close()
-            await self._anvil.close()
+            await self.hosts.close()
 
     async def _until_told(self) -> None:
         """Return when stopped, or when replaced and nobody is left."""

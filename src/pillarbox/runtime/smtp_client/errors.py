@@ -13,6 +13,10 @@ class SmtpError(Exception):
         self.text = text
 
 
+class SmtpUnreachable(SmtpError):
+    """There is no connection at all."""
+
+
 class SmtpRefused(SmtpError):
     """The server itself refused to serve; ``reply`` are its words."""
 

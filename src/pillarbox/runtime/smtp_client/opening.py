@@ -17,7 +17,7 @@ from pillarbox.events.event import Scope
 from pillarbox.runtime.client_tls import client_context
 from pillarbox.runtime.log import Log
 from pillarbox.runtime.outgoing import ServerConnection
-from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
+from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused, SmtpUnreachable
 from pillarbox.runtime.smtp_client.session import SmtpSession
 from pillarbox.runtime.smtp_client.target import Target
 from pillarbox.runtime.tls import TlsError
@@ -66,8 +66,9 @@ async def _connect(session: ServerConnection, settings: Settings, target: Target
         tls = _tls(settings, target) if target.security == "smtps" else None
         await session.open(target.destination, tls=tls, timeout=target.connect_timeout)
     except (OSError, TlsError) as error:
+        kind = SmtpError if isinstance(error, TlsError | ssl.SSLError) else SmtpUnreachable
         text = str(error) or "timed out"
-        raise SmtpError(f"Connecting to {target.destination} failed: {text}") from error
+        raise kind(f"Connecting to {target.destination} failed: {text}") from error
 
 
 async def _introduce(session: SmtpSession, settings: Settings, target: Target) -> None:

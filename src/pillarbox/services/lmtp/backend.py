@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 from pillarbox.delivery.deliver import Delivery
 from pillarbox.mailstore.user import Users
+from pillarbox.runtime.anvil_client import AnvilClient
 from pillarbox.runtime.auth_master import AuthMasterClient
+from pillarbox.runtime.login.proxy.hosts import Hosts
 from pillarbox.runtime.service import ServiceContext
 from pillarbox.runtime.smtp_client.pool import SmtpPool
 from pillarbox.runtime.tls import TlsContexts
@@ -31,12 +33,15 @@ class Backend:
     delivery: Delivery
     tls: TlsContexts | None = None
     pool: SmtpPool = field(init=False)
+    hosts: Hosts = field(init=False)
     hostname: str = field(init=False)
     greeting: str = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.pool = SmtpPool(self.ctx.log, self.ctx.settings)
+        anvil = AnvilClient(self.ctx.base_dir / "anvil", self.ctx.log, self.ctx.scope)
+        self.hosts = Hosts(anvil)
         self.reloaded(self.ctx.settings)
 
     @property

@@ -8,7 +8,8 @@ recipient gets the reply of the server that took or refused the message for it.
 A server that offers XCLIENT is told of our client in each transaction, and how many more proxies
 the message may pass; one that offers XRCPTFORWARD gets each recipient's ``forward_*`` fields.
 
-A server that cannot be reached or does not answer is a temporary failure of its recipients only.
+A server that cannot be reached or does not answer is a temporary failure of its recipients only;
+one that is down is tried for one transaction at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from pillarbox.events.event import Scope
 from pillarbox.runtime.dns_client import DnsError, resolve
 from pillarbox.runtime.login.proxy.place import BadTarget, Place, is_proxied, place_of
-from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
+from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused, SmtpUnreachable
 from pillarbox.runtime.smtp_client.pool import Lent
 from pillarbox.runtime.smtp_client.session import SmtpSession, slices
 from pillarbox.runtime.smtp_client.target import Target
@@ -106,11 +107,8 @@ class Leg:
         """The session with MAIL said."""
         if self._lent is not None:
             return self._lent.session
-        pool = self._backend.pool
         while True:
-            lent = await self._stack.enter_async_context(
-                pool.session(self._transaction.scope, self.target)
-            )
+            lent = await self._lend()
             try:
                 await self._introduce(lent.session)
                 reply = await lent.session.mail(self._transaction.sender, self._parameters(lent))
@@ -122,6 +120,23 @@ class Leg:
         self._lent = lent
         self._refused = None if reply.code < 400 else reply
         return lent.session
+
+    async def _lend(self) -> Lent:
+        """A session, unless others have found the server down and try it already."""
+        hosts, place, trial = self._backend.hosts, self.target.destination, self._transaction.id
+        if not await hosts.begin(place, trial):
+            raise SmtpError(f"{place}: the host is down")
+        reached: bool | None = None
+        try:
+            session = self._backend.pool.session(self._transaction.scope, self.target)
+            lent = await self._stack.enter_async_context(session)
+            reached = True
+        except SmtpError as error:
+            reached = not isinstance(error, SmtpUnreachable)
+            raise
+        finally:
+            hosts.end(place, trial, reached)
+        return lent
 
     async def _introduce(self, session: SmtpSession) -> None:
         """Say whom we act for, to a server that wants to know and may."""

@@ -65,4 +65,5 @@ async def run(ctx: ServiceContext) -> None:
         await delivery.close()
         await submitter.close()
         await backend.pool.close()
+        await backend.hosts.close()
         await users.close()

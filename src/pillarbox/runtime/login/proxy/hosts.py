@@ -7,7 +7,7 @@ reached every destination may be tried.
 from __future__ import annotations
 
 from pillarbox.runtime.anvil_client import AnvilClient
-from pillarbox.runtime.login.proxy.place import Place
+from pillarbox.runtime.outgoing import Destination
 
 
 class Hosts:
@@ -16,15 +16,19 @@ class Hosts:
     def __init__(self, anvil: AnvilClient) -> None:
         self._anvil = anvil
 
-    async def begin(self, place: Place, session: str) -> bool:
+    async def begin(self, place: Destination, session: str) -> bool:
         """Whether this destination may be tried now; if so, `end` must follow."""
         return await self._anvil.try_host(_name(place), session)
 
-    def end(self, place: Place, session: str, reached: bool | None) -> None:
+    def end(self, place: Destination, session: str, reached: bool | None) -> None:
         """What came of it; None: nothing was learnt (the client left)."""
         self._anvil.tried_host(_name(place), session, reached)
 
+    async def close(self) -> None:
+        """Nobody is tried any more."""
+        await self._anvil.close()
 
-def _name(place: Place) -> str:
+
+def _name(place: Destination) -> str:
     host = place.ip or place.host
     return f"[{host}]:{place.port}" if ":" in host else f"{host}:{place.port}"

@@ -83,7 +83,7 @@ class Leg:
         hosts, session = self._client.server.hosts, self._client.session
         reached: bool | None = None
         try:
-            if not await hosts.begin(self.target, session):
+            if not await hosts.begin(self.target.destination, session):
                 return self._failed(Refused(CONNECT_FAILED, "the host is down"))
             result = await self._attempts()
             reached = not (isinstance(result, Refused) and result.error_code == CONNECT_FAILED)
@@ -92,7 +92,7 @@ class Leg:
             self.finished("client", "", error="the client left before it was logged in")
             raise
         finally:
-            hosts.end(self.target, session, reached)
+            hosts.end(self.target.destination, session, reached)
         if isinstance(result, Refused):
             return self._failed(result)
         if proxy_session_established.emit is not None:
