@@ -31,6 +31,23 @@ def test_where_mail_lives() -> None:
     assert str(mail_path_of("a@b.c", {}, settings)) == "/h/b.c/a/mail"
     assert str(mail_path_of("a@b.c", {"home": "/x"}, settings)) == "/x/mail"
     assert str(mail_path_of("a@b.c", {"mail_path": "/m/%{user}"}, settings)) == "/m/a@b.c"
+    assert str(mail_path_of("a@b.c", {"home": "/x", "mail_path": "~/m"}, settings)) == "/x/m"
+
+
+@pytest.mark.parametrize("fields", [{"mail_path": "m"}, {"home": "x"}, {"mail_path": "~x/m"}])
+def test_mail_does_not_live_where_the_server_was_started(
+    fields: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        users = Users()
+        with pytest.raises(Temporary):
+            await users.acquire("a@b.c", fields, Settings())
+        await users.close()
+
+    run(main())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sessions_share_and_idle_users_stay_for_a_while(

@@ -40,7 +40,7 @@ from pillarbox.mailstore.purging import PurgeGate, relocate_in
 from pillarbox.mailstore.quota import Quota, quota_of
 from pillarbox.runtime.log import log
 from pillarbox.settings.model import Settings
-from pillarbox.settings.variables import expand
+from pillarbox.settings.variables import VariableError, expand
 
 T = TypeVar("T")
 
@@ -50,9 +50,13 @@ _MARKER: Final = "indexed"
 
 
 def mail_path_of(name: str, fields: Mapping[str, str], settings: Settings) -> Path:
-    """The folder of a user's mail.  Raises VariableError."""
+    """The folder of a user's mail; ``~/`` is the home.  Raises VariableError."""
     values = user_values(name, fields, settings)
-    return Path(expand(fields.get("mail_path") or settings.mail_path, values))
+    text = expand(fields.get("mail_path") or settings.mail_path, values)
+    path = Path(values["home"], text[2:]) if text.startswith("~/") else Path(text)
+    if not path.is_absolute():  # it would depend on where the server was started
+        raise VariableError(f"mail_path is not absolute: {path}")
+    return path
 
 
 class MailUser:
