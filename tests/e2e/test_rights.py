@@ -23,7 +23,7 @@ from fake_relay import FakeRelay
 from managesieve_client import Sieve
 from proxying import dead_port
 from raw import Imap, message
-from running import PASSWORD, USERS, Running, free_port, wait_for
+from running import PASSWORD, PROGRAM, USERS, Running, free_port, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -144,6 +144,10 @@ def test_rights_are_dropped(open_folder: Path, by_systemd: bool) -> None:
         with relay:
             use_everything(server)
             assert [mail.recipients for mail in relay.mails] == [[BOB]]
+        for words, stdin in COMMANDS:  # started by root, they become the mail user
+            command = [*wrapper, *PROGRAM, *words, "-c", str(server.config)]
+            done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+            assert (done.returncode, done.stderr) == (0, b""), words
         lines = (server.folder / "log").read_text().splitlines()
         assert [line for line in lines if "Error" in line and "Proxying to" not in line] == []
         assert [line for line in lines if "Permission denied" in line] == []
@@ -162,6 +166,14 @@ def test_rights_are_dropped(open_folder: Path, by_systemd: bool) -> None:
         wait_for(lambda: can_login(server), server.explain)
     finally:
         server.stop()
+
+
+COMMANDS = (
+    (("deliver", "-d", ALICE), message("by a command")),
+    (("mailbox", "create", "-u", ALICE, "Made"), b""),
+    (("sieve", "put", "-u", ALICE, "other", "-"), b'require "fileinto"; fileinto "Made";'),
+    (("sieve", "list", "-u", ALICE), b""),
+)
 
 
 class AllProtocols(Running):
