@@ -112,7 +112,8 @@ class MessageStore(Protocol):
     def at_hand(self, wanted: Sequence[Extent]) -> list[memoryview | None]:
         """What of these messages can be had without waiting for a disk, in their order.
 
-        None stands for the others, and for what cannot be read, whatever the reason: ask `read`.
+        None stands for the others, for those that are long, and for what cannot be read, whatever
+        the reason: ask `read`.
         """
 
     def read_sync(self, location: Location, size: int = 0) -> memoryview:

@@ -27,12 +27,14 @@ class Span(NamedTuple):
 
 
 def spans(wanted: Sequence[Extent]) -> Iterator[Span]:
-    """What to read; a message longer than `LONGEST` has a span of its own."""
+    """What to read; a message longer than `LONGEST` is left out."""
     chosen: list[int] = []
     where = start = end = last = 0
     for index in sorted(range(len(wanted)), key=wanted.__getitem__):
         container, offset, size = wanted[index]
         stop = offset + OVERHEAD + size
+        if size > LONGEST:
+            continue
         if container == where and offset <= end + GAP and stop <= last:
             chosen.append(index)
             if end < stop:
