@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pillarbox.events.bus import bus
 from pillarbox.events.catalogue.mailbox import mail_opened
@@ -15,9 +17,11 @@ from pillarbox.events.event import Scope
 from pillarbox.mailstore import flags as fl
 from pillarbox.mailstore.errors import Temporary
 from pillarbox.runtime.connection import FLUSH_SIZE
+from pillarbox.services.pop3 import retrieve
 from pillarbox.services.pop3 import session as session_module
 from pillarbox.services.pop3.maildrop import Maildrop
 from pillarbox.services.pop3.session import OUTPUT
+from pillarbox.wire.pop3.command import Message, parse_command
 from pillarbox.wire.pop3.message import PIECE
 
 Run = Callable[..., None]
@@ -214,3 +218,16 @@ def test_sessions_take_turns(pop3: Run) -> None:
         assert not second.reader.buffered
 
     pop3(test)
+
+
+PARTS = st.sampled_from([b"RETR", b"retr", b"Retr", b" ", b"  ", b"1", b"007", b"\r", b"\n", b"\t"])
+
+
+@given(st.lists(PARTS, max_size=6).map(b"".join))
+@example(b"RETR 123456789\r\n")
+@example(b"RETR 1234567890")
+def test_the_short_way_takes_nothing_for_retr_that_is_none(line: bytes) -> None:
+    match = retrieve._RETR(line)
+    if match is not None:
+        command = parse_command(line.removesuffix(b"\n").removesuffix(b"\r"))
+        assert (command.name, command.args) == ("RETR", Message(int(match[1])))

@@ -85,3 +85,24 @@ def test_peek_takes_nothing() -> None:
     assert reader.rest() == b"RETR 2\r\nRETR 3\r\nRET"
     assert reader.peek(9) == []
     assert reader.next_line() is None
+
+
+def test_empty_means_that_a_line_begins_next() -> None:
+    reader = LineReader(10)
+    assert reader.empty
+    reader.feed(b"NO")
+    assert reader.next_line() is None
+    assert not reader.empty
+    reader.feed(b"OP\r\nST")
+    assert reader.next_line() == b"NOOP"
+    assert not reader.empty
+    reader.feed(b"AT\n")
+    assert reader.next_line() == b"STAT"
+    assert reader.empty
+    reader.feed(b"x" * 20)
+    with pytest.raises(LineTooLong):
+        reader.next_line()
+    assert not reader.empty
+    reader.feed(b"x\r\n")
+    assert reader.next_line() is None
+    assert reader.empty
