@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "e2e"))
+import pytest
+
+FOLDER = Path(__file__).parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "e2e")]
+
+
+@pytest.fixture
+def relay() -> Iterator[object]:
+    """A `FakeRelay`."""
+    from fake_relay import FakeRelay
+
+    with FakeRelay() as one:
+        yield one

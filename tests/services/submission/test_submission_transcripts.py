@@ -2,120 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import random
-import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-import uvloop
 from fake_relay import FakeRelay
+from submission_case import Case, splits
 
-from pillarbox.events.event import Scope
-from pillarbox.runtime.auth_master import UserInfo
-from pillarbox.runtime.handoff import Handoff, HandoffReply
-from pillarbox.runtime.log import Line, Log
-from pillarbox.runtime.service import ServiceContext
-from pillarbox.services.submission.worker import Worker
-from pillarbox.settings.model import Settings
-
-HANDOFF = Handoff(
-    service="submission",
-    tag="",
-    session="s1",
-    auth_id=1,
-    auth_pid=1,
-    auth_cookie="",
-    remote_ip="192.0.2.1",
-    remote_port=4711,
-    hello="me.example.com",
-)
-
-
-class Admitting:
-    """Lets everybody in; remembers who has left.  Nothing is counted."""
-
-    anvil = None
-
-    def __init__(self, answer: UserInfo | HandoffReply) -> None:
-        self.answer = answer
-        self.left: list[str] = []
-
-    async def admit(self, handoff: Handoff, scope: Scope) -> UserInfo | HandoffReply:
-        return self.answer
-
-    def leave(self, session: str) -> None:
-        self.left.append(session)
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-class Case:
-    """One worker and what it logged."""
-
-    def __init__(self, folder: Path, relay: FakeRelay, **options: Any) -> None:
-        settings = msgspec.structs.replace(
-            Settings(),
-            hostname="mail.example.com",
-            submission_relay_host="127.0.0.1",
-            submission_relay_port=relay.port,
-            **options,
-        )
-        self.lines: list[Line] = []
-        log = Log("test", self.lines.append, "debug")
-        self.ctx = ServiceContext("submission", settings, folder, log=log)
-        self.admitting = Admitting(UserInfo("alice@example.com", {}))
-
-    def talk(self, pieces: list[bytes], hang_up: bool = False, until: bytes = b"") -> bytes:
-        """Everything that the client reads until the connection closes.
-
-        ``until`` is read before the last piece is sent.
-        """
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(self._talk(pieces, hang_up, until))
-
-    async def _talk(self, pieces: list[bytes], hang_up: bool, until: bytes) -> bytes:
-        worker = Worker(self.ctx)
-        worker.admission = self.admitting  # type: ignore[assignment]
-        ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
-        reply = await worker.on_client(ours, HANDOFF)
-        reader, writer = await asyncio.open_connection(sock=theirs)
-        for piece in pieces:
-            if until and piece is pieces[-1]:
-                await reader.readuntil(until)
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0)
-        got = b""
-        if not hang_up and reply.ok:
-            got = await reader.read()
-        writer.close()
-        await worker.idle_wait()
-        await worker.drain()
-        await asyncio.sleep(0.02)
-        return got
-
-
-@pytest.fixture
-def relay() -> Iterator[FakeRelay]:
-    with FakeRelay() as one:
-        yield one
-
-
-def splits(stream: bytes) -> Iterator[list[bytes]]:
-    yield [stream]
-    yield [stream[i : i + 1] for i in range(len(stream))]
-    for seed in range(3):
-        rng = random.Random(seed)
-        cuts = sorted(rng.randrange(len(stream) + 1) for _ in range(8))
-        yield [stream[a:b] for a, b in itertools.pairwise([0, *cuts, len(stream)])]
-
+from pillarbox.runtime.handoff import HandoffReply
 
 TRANSCRIPTS = [
     (
@@ -128,6 +21,22 @@ TRANSCRIPTS = [
             "354 End data with <CR><LF>.<CR><LF>",
             "250 2.0.0 queued as 4711",
             "250 2.0.0 OK",
+            "221 2.0.0 Bye",
+        ],
+    ),
+    (
+        b"MAIL FROM:<a@x>\r\nRCPT TO:<no@y>\r\nDATA\r\nRCPT TO:<b@y>\r\nRCPT b\r\n"
+        b"RCPT TO:<c@y>\r\nRSET\r\nMAIL FROM:<a@x>\r\nRCPT TO:<d@y>\r\nQUIT\r\n",
+        [
+            "250 2.1.0 sender ok",
+            "550 5.1.1 who?",
+            "503 5.5.1 No valid recipients",
+            "250 2.1.5 recipient ok",
+            "501 5.5.4 Usage: RCPT TO:<address> [parameters]",
+            "250 2.1.5 recipient ok",
+            "250 2.0.0 OK",
+            "250 2.1.0 sender ok",
+            "250 2.1.5 recipient ok",
             "221 2.0.0 Bye",
         ],
     ),
@@ -181,7 +90,7 @@ TRANSCRIPTS = [
 def test_transcripts(relay: FakeRelay, tmp_path: Path, stream: bytes, replies: list[str]) -> None:
     relay.answers["RCPT no@y"] = "550 5.1.1 who?"
     for pieces in splits(stream):
-        case = Case(tmp_path, relay)
+        case = Case(tmp_path, relay.port)
         got = case.talk(pieces).decode().split("\r\n")
         assert got == ["235 2.7.0 Logged in.", *replies, ""]
         assert case.admitting.left == ["s1"]
@@ -200,14 +109,14 @@ def test_transcripts(relay: FakeRelay, tmp_path: Path, stream: bytes, replies: l
     ],
 )
 def test_clients_that_leave(relay: FakeRelay, tmp_path: Path, stream: bytes) -> None:
-    case = Case(tmp_path, relay)
+    case = Case(tmp_path, relay.port)
     case.talk([stream], hang_up=True)
     assert case.admitting.left == ["s1"]
     assert relay.mails == []
 
 
 def test_a_complete_message_goes_though_the_client_leaves(relay: FakeRelay, tmp_path: Path) -> None:
-    case = Case(tmp_path, relay)
+    case = Case(tmp_path, relay.port)
     stream = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n"
     case.talk([stream, b"hello\r\n.\r\n"], hang_up=True, until=b"354")
     assert case.admitting.left == ["s1"]
@@ -217,26 +126,26 @@ def test_a_complete_message_goes_though_the_client_leaves(relay: FakeRelay, tmp_
 def test_big_messages_and_limits(relay: FakeRelay, tmp_path: Path) -> None:
     big = b"x" * 78 + b"\r\n"
     stream = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n" + big * 50_000 + b".\r\nQUIT\r\n"
-    got = Case(tmp_path, relay, mail_temp_dir=str(tmp_path)).talk([stream])
+    got = Case(tmp_path, relay.port, mail_temp_dir=str(tmp_path)).talk([stream])
     assert b"250 2.0.0 queued" in got
     assert relay.mails[0].data.endswith(big * 50_000)
-    got = Case(tmp_path, relay, submission_max_mail_size=1_000_000).talk([stream])
+    got = Case(tmp_path, relay.port, submission_max_mail_size=1_000_000).talk([stream])
     assert b"552 5.3.4 Message is too big" in got
     assert len(relay.mails) == 1
 
 
 def test_too_many_bad_commands(relay: FakeRelay, tmp_path: Path) -> None:
-    got = Case(tmp_path, relay, submission_max_bad_commands=3).talk([b"what\r\n" * 10])
+    got = Case(tmp_path, relay.port, submission_max_bad_commands=3).talk([b"what\r\n" * 10])
     assert got.endswith(b"421 4.7.0 Too many invalid commands\r\n")
 
 
 def test_an_idle_client(relay: FakeRelay, tmp_path: Path) -> None:
-    got = Case(tmp_path, relay, submission_idle_timeout=0.05).talk([b"NOOP\r\n"])
+    got = Case(tmp_path, relay.port, submission_idle_timeout=0.05).talk([b"NOOP\r\n"])
     assert got.endswith(b"421 4.4.2 Disconnected for inactivity\r\n")
 
 
 def test_who_is_not_admitted(relay: FakeRelay, tmp_path: Path) -> None:
-    case = Case(tmp_path, relay)
+    case = Case(tmp_path, relay.port)
     case.admitting.answer = HandoffReply(False, "connection_limit", "too many")
     assert case.talk([b""]) == b""
     assert case.admitting.left == []
@@ -244,9 +153,9 @@ def test_who_is_not_admitted(relay: FakeRelay, tmp_path: Path) -> None:
 
 def test_the_line_at_the_end(relay: FakeRelay, tmp_path: Path) -> None:
     text = "%{command_count}/%{reply_count} in=%{input} out=%{output} %{session}%{transaction_id}"
-    case = Case(tmp_path, relay, submission_logout_format=text)
+    case = Case(tmp_path, relay.port, submission_logout_format=text)
     case.talk([b"NOOP\r\nQUIT\r\n"])
     assert case.lines[-1].text == "Disconnected: Logged out 2/3 in=12 out=51 s1"
-    case = Case(tmp_path, relay, submission_logout_format="%{nonsense}")
+    case = Case(tmp_path, relay.port, submission_logout_format="%{nonsense}")
     case.talk([b"QUIT\r\n"])
     assert "submission_logout_format" in case.lines[-1].text

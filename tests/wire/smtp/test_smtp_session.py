@@ -196,3 +196,27 @@ def test_a_long_line_is_not_kept() -> None:
         session.feed(b"x" * 1000)
         assert session.next() is None
         assert session.buffered <= 1000
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_looking_ahead_takes_nothing(taken: int) -> None:
+    lines = [b"MAIL FROM:<a@x>", b"RCPT TO:<b@y>", b"nonsense", b"DATA"]
+    stream = b"".join(line + b"\r\n" for line in lines)
+    for pieces in splits(stream):
+        session = ServerSession(SUBMISSION, 100)
+        for piece in pieces:
+            session.feed(piece)
+        found = [session.next() for _ in range(taken)]
+        assert [*found, *session.ahead()] == [split(line) for line in lines]
+        found += [session.next() for _ in range(len(lines) - taken)]
+        assert found == [split(line) for line in lines]
+        assert session.next() is None
+
+
+@pytest.mark.parametrize("bad", [b"NOOP\n", b"x" * 200 + b"\r\n", b"a\0b\r\n", b"NO"])
+def test_looking_ahead_ends_before_what_is_no_command(bad: bytes) -> None:
+    session = ServerSession(SUBMISSION, 100)
+    session.feed(b"NOOP\r\n" + bad + b"\r\nNOOP\r\n" * (bad != b"NO"))
+    assert list(session.ahead()) == [split(b"NOOP")]
+    session.start_data()
+    assert list(session.ahead()) == []

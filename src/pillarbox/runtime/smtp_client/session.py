@@ -53,6 +53,7 @@ class SmtpSession(ServerConnection):
         self.lmtp = lmtp
         self._timeout = timeout
         self._gone = ""
+        self._in_data = False  # between DATA and the answers to its message
         self._wire = ClientSession[Answer]()
         self._greeting: Answer = self._loop.create_future()
         self._wire.expect(self._greeting)  # it may come before anybody asks for it
@@ -65,13 +66,14 @@ class SmtpSession(ServerConnection):
     @property
     def usable(self) -> bool:
         """Whether another transaction may be begun here."""
-        return self.state == OPEN and self._wire.idle and self._wire.farewell is None
+        idle = self._wire.idle and not self._in_data
+        return self.state == OPEN and idle and self._wire.farewell is None
 
     # Commands.
 
     async def greeting(self) -> Reply:
         """The server's first words."""
-        return await self._answered(self._greeting)
+        return await self.answered(self._greeting)
 
     async def hello(self, name: str) -> Reply:
         """LHLO, or EHLO and where that is not known HELO; takes note of what the server can do."""
@@ -125,30 +127,48 @@ class SmtpSession(ServerConnection):
 
     async def mail(self, sender: Address, parameters: MailParameters) -> Reply:
         """MAIL with all of these parameters."""
-        return await self._ask(rendering.mail(sender, parameters))
+        return await self.answered(self.ask_mail(sender, parameters))
 
     async def rcpt(self, recipient: Address, parameters: RcptParameters) -> Reply:
         """RCPT with all of these parameters."""
-        return await self._ask(rendering.rcpt(recipient, parameters))
+        return await self.answered(self.ask_rcpt(recipient, parameters))
 
-    async def data(self, pieces: Iterable[bytes], recipients: int = 1) -> tuple[Reply, ...]:
+    def ask_mail(self, sender: Address, parameters: MailParameters) -> Answer:
+        """As `mail`, for an answer to be `answered` later."""
+        return self._begin(rendering.mail(sender, parameters))
+
+    def ask_rcpt(self, recipient: Address, parameters: RcptParameters) -> Answer:
+        """As `rcpt`, for an answer to be `answered` later."""
+        return self._begin(rendering.rcpt(recipient, parameters))
+
+    def ask_data(self) -> Answer:
+        """DATA; `data` with its answer must follow, or this connection is of no more use."""
+        self._in_data = True
+        return self._begin(b"DATA\r\n", alone=True)
+
+    async def data(
+        self, pieces: Iterable[bytes], recipients: int = 1, asked: Answer | None = None
+    ) -> tuple[Reply, ...]:
         """DATA and the message, with CRLF line ends; LMTP's replies are one for each recipient.
 
-        If DATA itself is refused, that is everybody's reply.
+        If DATA itself is refused, that is everybody's reply.  ``asked``: DATA was sent already.
         """
         wanted = recipients if self.lmtp else 1
-        start = await self._ask(b"DATA\r\n", alone=True)
+        start = await self.answered(asked or self.ask_data())
         if start.success and start.code != 354:
             self.abort("Protocol error: DATA was answered as if a message had come")
             raise SmtpError(f"{self.destination}: DATA was answered {start.code}")
         if start.code != 354:
+            self._in_data = False
             return (start,) * wanted
         answers = self._expect(wanted)
         encoder = DataEncoder()
         for piece in pieces:
             await self._send_piece(encoder.feed(piece))
         self.send(encoder.finish())
-        return await self._all(answers)
+        replies = await self._all(answers)
+        self._in_data = False
+        return replies
 
     async def bdat(
         self, pieces: Iterable[bytes], size: int, recipients: int = 1
@@ -160,6 +180,14 @@ class SmtpSession(ServerConnection):
         for piece in pieces:
             await self._send_piece(piece)
         return await self._all(answers)
+
+    async def answered(self, answer: Answer) -> Reply:
+        """Wait for an answer.  Raises SmtpError."""
+        if self.state != OPEN and not answer.done():
+            answer.cancel()
+            raise SmtpError(self._gone or f"{self.destination}: Connection closed")
+        self.expire_in(self._timeout)
+        return await answer
 
     async def command(self, *words: str) -> Reply:
         """Any other command of one line: RSET, VRFY, NOOP, HELP."""
@@ -211,10 +239,13 @@ class SmtpSession(ServerConnection):
     # Inside.
 
     async def _ask(self, line: bytes, *, alone: bool = False) -> Reply:
+        return await self.answered(self._begin(line, alone=alone))
+
+    def _begin(self, line: bytes, *, alone: bool = False) -> Answer:
         answer: Answer = self._loop.create_future()
         self._wire.command(line, answer, alone=alone)
         self._go_on()
-        return await self._answered(answer)
+        return answer
 
     def _expect(self, count: int) -> list[Answer]:
         """The replies to a message, which may come before all of it is sent."""
@@ -224,14 +255,7 @@ class SmtpSession(ServerConnection):
         return answers
 
     async def _all(self, answers: list[Answer]) -> tuple[Reply, ...]:
-        return tuple(await asyncio.gather(*[self._answered(answer) for answer in answers]))
-
-    async def _answered(self, answer: Answer) -> Reply:
-        if self.state != OPEN and not answer.done():
-            answer.cancel()
-            raise SmtpError(self._gone or f"{self.destination}: Connection closed")
-        self.expire_in(self._timeout)
-        return await answer
+        return tuple(await asyncio.gather(*[self.answered(answer) for answer in answers]))
 
     def _go_on(self) -> None:
         """Send what may be sent; wait for answers, if there are any, no longer than allowed."""
@@ -241,8 +265,10 @@ class SmtpSession(ServerConnection):
         self.expire_in(None if self._wire.idle else self._timeout)
 
     async def _send_piece(self, piece: bytes) -> None:
+        """A small one, the last or only one, leaves with what follows it."""
         self.send(piece)
-        self.flush()
+        if len(piece) >= SLICE:
+            self.flush()
         if not self.writable:
             self.expire_in(self._timeout)
             await self.drained()

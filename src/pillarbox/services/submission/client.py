@@ -13,6 +13,7 @@ from pillarbox.runtime.anvil_client import AnvilClient
 from pillarbox.runtime.auth_master import UserInfo
 from pillarbox.runtime.handoff import Handoff
 from pillarbox.runtime.smtp_server.connection import SmtpConnection
+from pillarbox.runtime.smtp_server.pipeline import Slot
 from pillarbox.services.submission import commands, replies
 from pillarbox.services.submission.relay import Relay
 from pillarbox.services.submission.transaction import Transaction
@@ -108,6 +109,11 @@ class SubmissionClient(SmtpConnection[Transaction]):
         """Answer, in order."""
         self._replies += 1
         super().put(answer)
+
+    def fill(self, slot: Slot, answer: Reply) -> None:
+        """An answer that has its place already."""
+        self._replies += 1
+        self.pipeline.fill(slot, answer.encode())
 
     def read(self, line: CommandLine) -> Command:
         """Read a command, as leniently as the settings say.  Raises Refused."""

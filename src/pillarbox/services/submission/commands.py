@@ -1,9 +1,9 @@
 """What each command does after login; the syntax is `wire.smtp.command`'s.
 
-MAIL, RCPT, RSET and VRFY are asked of the relay, and its answer is the client's; what the relay
-cannot do is refused before it is asked.  The message is read to its end first and handed over
-whole (`sending`).  A handler answers at once and returns its reply, or returns None and answers
-later.
+MAIL, RCPT (`recipients`), RSET and VRFY are asked of the relay, and its answer is the client's;
+what the relay cannot do is refused before it is asked.  The message is read to its end first and
+handed over whole (`sending`).  A handler answers at once and returns its reply, or returns None
+and answers later.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pillarbox.events.event import Scope
 from pillarbox.runtime.smtp_client.errors import SmtpError
 from pillarbox.runtime.smtp_client.relay import abilities, hello_lines
 from pillarbox.runtime.smtp_server import replies as common
-from pillarbox.runtime.smtp_server.pipeline import Slot
-from pillarbox.runtime.smtp_server.transaction import Recipient, because
 from pillarbox.services.submission import replies
 from pillarbox.services.submission.limits import may_send_as, within_rate
+from pillarbox.services.submission.recipients import ask_ahead, rcpt
 from pillarbox.services.submission.sending import send
 from pillarbox.services.submission.transaction import Transaction
 from pillarbox.wire.smtp import rendering
@@ -48,7 +47,7 @@ def obey(
         case Mail():
             return _mail(client, parsed, scope)
         case Rcpt():
-            return _rcpt(client, parsed, scope)
+            return rcpt(client, parsed, line, scope)
         case Data() | Bdat():
             return _body(client, parsed, scope)
         case Hello():
@@ -77,6 +76,7 @@ def _later(
             answer = replies.UNREACHABLE
         if answer.success:
             client.good()
+        client.pipeline.hold = True  # it may leave with the answers to what waits behind it
         client.put(answer)
         if scope is not None and scope in client.running:
             client.running.end(scope, answer)
@@ -129,6 +129,7 @@ async def _ask_mail(client: SubmissionClient, parsed: Mail) -> Reply:
         answer = await _relay_mail(client, parsed)
     assert answer is not None
     if not answer.success:
+        await relay.forget_ahead()
         await relay.reset()  # some servers remember what was wrong with a MAIL
         return replies.handed_back(answer)
     client.transaction = Transaction(client.scope, client.new_transaction_id(), parsed)
@@ -142,63 +143,9 @@ async def _relay_mail(client: SubmissionClient, parsed: Mail) -> Reply:
     if missing is not None:
         return common.unsupported(missing)
     parameters = rendering.for_server(parsed.parameters, session.capabilities)
-    return await session.mail(parsed.sender, parameters)
-
-
-def _rcpt(client: SubmissionClient, parsed: Rcpt, scope: Scope | None) -> Reply | None:
-    transaction, settings = client.current(), client.settings
-    if len(transaction.recipients) >= settings.submission_max_recipients > 0:
-        transaction.refuse(parsed, common.TOO_MANY_RECIPIENTS)
-        return common.TOO_MANY_RECIPIENTS
-    recipient = transaction.add(parsed)
-    if (session := client.relay.held) is not None:
-        where = session.scope
-        recipient.scope.set(dest_host=where.get("dest_host"), dest_ip=where.get("dest_ip"))
-    refusal: Reply | None = None
-    if not parsed.recipient.is_ascii and not transaction.smtputf8:
-        refusal = common.NEEDS_SMTPUTF8
-    elif parsed.parameters.forward is not None:
-        refusal = common.unsupported("XRCPTFORWARD")
-    if refusal is not None:
-        transaction.deny(recipient, refusal)
-        return refusal
-
-    async def work(slot: Slot) -> None:
-        answer = await _ask_rcpt(client, transaction, recipient, parsed)
-        client.pipeline.fill(slot, answer.encode())
-        if scope is not None and scope in client.running:
-            client.running.end(scope, answer)
-
-    client.look_up(work)
-    return None
-
-
-async def _ask_rcpt(
-    client: SubmissionClient, transaction: Transaction, recipient: Recipient, parsed: Rcpt
-) -> Reply:
-    allowed = await within_rate(client.anvil, client.settings, "recipients", client.user)
-    session = client.relay.held
-    if not allowed:
-        answer = replies.TOO_MUCH_MAIL
-    elif session is None:
-        answer = replies.RELAY_LOST
-    else:
-        missing = rendering.missing(transaction.parameters, parsed.parameters, session.capabilities)
-        if missing is not None:
-            answer = common.unsupported(missing)
-        else:
-            try:
-                told = await session.rcpt(parsed.recipient, parsed.parameters)
-                answer = replies.handed_back(told)
-            except SmtpError as error:
-                client.ctx.log.error(because(recipient.scope, "submission:cmd_rcpt"), error.text)
-                answer = replies.RELAY_LOST
-    if answer.success:
-        client.session.enter(State.RECIPIENTS)
-        client.good()
-    else:
-        transaction.deny(recipient, answer)
-    return answer
+    asked = session.ask_mail(parsed.sender, parameters)
+    ask_ahead(client, session, parsed)
+    return await session.answered(asked)
 
 
 def _body(client: SubmissionClient, parsed: Data | Bdat, scope: Scope | None) -> Reply | None:
@@ -214,6 +161,8 @@ def _body(client: SubmissionClient, parsed: Data | Bdat, scope: Scope | None) ->
     if isinstance(parsed, Data):
         client.session.start_data()
         client.put(common.START_DATA)
+        if (session := client.relay.held) is not None:
+            transaction.asked = session.ask_data()  # it gets ready while the message comes
         return None
     client.session.enter(State.CHUNKS)
     client.session.start_chunk(parsed.size, parsed.last)

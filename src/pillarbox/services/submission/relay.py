@@ -3,32 +3,46 @@
 The relay hears from the client itself, so to say: its MAIL and RCPT are asked while the client
 waits, and what the relay answers is what the client is told.  A trusted relay learns by XCLIENT
 who the client is (Postfix XCLIENT_README).
+
+Recipients that the client has named already when its MAIL is asked are asked in the same packet,
+if the relay takes that (PIPELINING): see `recipients`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from pillarbox.runtime.outgoing import OPEN
 from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
 from pillarbox.runtime.smtp_client.opening import open_session
 from pillarbox.runtime.smtp_client.relay import relay_target
-from pillarbox.runtime.smtp_client.session import SmtpSession
+from pillarbox.runtime.smtp_client.session import Answer, SmtpSession
 from pillarbox.wire.smtp.capabilities import Capabilities
+from pillarbox.wire.smtp.command import CommandLine
 
 if TYPE_CHECKING:
     from pillarbox.services.submission.client import SubmissionClient
 
 
+class Ahead(NamedTuple):
+    """A RCPT that the relay was asked before its turn."""
+
+    line: CommandLine
+    answer: Answer
+
+
 class Relay:
     """See the module."""
 
-    __slots__ = ("_client", "_session", "known")
+    __slots__ = ("_client", "_session", "ahead", "known")
 
     def __init__(self, client: SubmissionClient) -> None:
         self._client = client
         self._session: SmtpSession | None = None
         self.known: Capabilities | None = None  # what it could do when it was last asked
+        self.ahead: deque[Ahead] = deque()
 
     @property
     def current(self) -> SmtpSession | None:
@@ -68,8 +82,17 @@ class Relay:
             self._client.ctx.log.error(self._client.scope, error.text)
         self.drop()
 
+    async def forget_ahead(self) -> None:
+        """MAIL was refused: what was asked behind it is answered, and nobody hears that."""
+        waiting, self.ahead = self.ahead, deque()
+        for one in waiting:
+            if self._session is not None:
+                with contextlib.suppress(SmtpError):
+                    await self._session.answered(one.answer)
+
     def drop(self) -> None:
         """Give the connection up, in whatever state it is."""
+        self.ahead.clear()
         session, self._session = self._session, None
         if session is not None and session.usable:
             session.send(b"QUIT\r\n")

@@ -1,9 +1,9 @@
 """The end of a message: to the relay, whose answer is the client's.
 
-The message goes by DATA with CRLF line ends or, when it is binary, as one chunk byte by byte.  If
-the relay is lost on the way nobody can know whether
-it has taken the message: the client is told to try again, which may make a second copy but never
-loses one.
+The message goes by DATA with CRLF line ends or, when it is binary, as one chunk byte by byte.  DATA
+was asked when the client asked it; a relay that waits for a message which does not come is left.
+If the relay is lost on the way nobody can know whether it has taken the message: the client is told
+to try again, which may make a second copy but never loses one.
 """
 
 from __future__ import annotations
@@ -68,5 +68,5 @@ async def _hand_over(
     if transaction.binary:
         (answer,) = await session.bdat(slices(whole), len(whole))
     else:
-        (answer,) = await session.data(slices(whole))
+        (answer,) = await session.data(slices(whole), asked=transaction.asked)
     return replies.handed_back(answer)

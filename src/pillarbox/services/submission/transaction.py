@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pillarbox.delivery.message import IncomingMessage
 from pillarbox.events.event import Scope
+from pillarbox.runtime.smtp_client.session import Answer
 from pillarbox.runtime.smtp_server import transaction
 from pillarbox.wire.smtp.command import Mail, Rcpt
 
@@ -11,10 +12,11 @@ from pillarbox.wire.smtp.command import Mail, Rcpt
 class Transaction(transaction.Transaction):
     """One mail transaction; ``failure`` is what all recipients get once the message is bad."""
 
-    __slots__ = ("message", "parameters")
+    __slots__ = ("asked", "message", "parameters")
 
     def __init__(self, connection: Scope, transaction_id: str, command: Mail) -> None:
         self.message: IncomingMessage | None = None
+        self.asked: Answer | None = None  # the relay's to DATA
         self.parameters = command.parameters
         super().__init__("submission", connection, transaction_id, command)
 

@@ -12,7 +12,7 @@ that ends with a bare LF, or has a CR or NUL inside, is refused with a reply tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -168,6 +168,21 @@ class ServerSession:
             return self._next_chunk()
         return self._next_line()
 
+    def ahead(self) -> Iterator[CommandLine]:
+        """The commands that wait in the input and that `next` will give if nothing intervenes.
+
+        They end where the input does, and before a line that is none.
+        """
+        if self.in_body or self._skipping:
+            return
+        at = self._at
+        while (end := self._buffer.find(b"\n", at)) >= 0:
+            line = self._sound(self._buffer[at:end])
+            if isinstance(line, BadLine):
+                return
+            yield split(line)
+            at = end + 1
+
     def next_raw(self) -> bytes | BadLine | None:
         """The next line as it is, without its end: in a SASL exchange."""
         return self._line()
@@ -230,10 +245,15 @@ class ServerSession:
                 self._rest()
             return None
         self._at = end + 1
-        if self._skipping or end - start > self.max_line + 1:
+        if self._skipping:
             self._skipping = False
             return BadLine(TOO_LONG, "")
-        line = buffer[start:end]
+        return self._sound(buffer[start:end])
+
+    def _sound(self, line: bytes) -> bytes | BadLine:
+        """A line, which has lost its LF, without its CR, if it can be one."""
+        if len(line) > self.max_line + 1:
+            return BadLine(TOO_LONG, "")
         if line[-1:] != b"\r":
             return BadLine(BARE_LF, line.decode("utf-8", "replace"))
         line = line[:-1]
