@@ -135,6 +135,15 @@ class Server:
                 ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def thread_seconds(self) -> float:
+        """The same of all threads that live, to the microsecond: for differences of short times."""
+        nanoseconds = 0
+        for pid in self.processes():
+            for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    nanoseconds += int(path.read_text().split()[0])
+        return nanoseconds / 1e9
+
 
 class Pillarbox(Server):
     """Ours, from this tree."""
