@@ -2,8 +2,9 @@
 
 It keeps what it was told: ``commands`` by connection in order, and each ``Mail`` that it took.
 ``answers`` gives other replies by verb ("GREETING" and "BODY" are the greeting and the reply to a
-message) as a text, a list of texts to be used one after the other, or None to close the connection
-without a word; ``CLOSE`` behind a text closes it after it.
+message, "RCPT without MAIL" and "DATA for nobody" what they say) as a text, a list of texts to be
+used one after the other, or None to close the connection without a word; ``CLOSE`` behind a text
+closes it after it.
 """
 
 from __future__ import annotations
@@ -139,6 +140,7 @@ class _Served:
         self.file = sock.makefile("rb")
         self.sender = ""
         self.parameters = ""
+        self.mailing = False
         self.recipients: list[str] = []
         self.chunks = b""
 
@@ -205,13 +207,16 @@ class _Served:
         address, _, self.parameters = text.partition(">")
         if self.say(verb, "250 2.1.0 sender ok"):
             self.sender = address.partition("<")[2]
+            self.mailing = True
             self.recipients = []
             self.chunks = b""
 
     def do_rcpt(self, verb: str, text: str) -> None:
         address, _, parameters = text.partition(">")
         recipient = address.partition("<")[2]
-        if self.say(
+        if not self.mailing:
+            self.say("RCPT without MAIL", "503 5.5.1 MAIL first")
+        elif self.say(
             f"RCPT {recipient}" if f"RCPT {recipient}" in self.relay.answers else verb,
             "250 2.1.5 recipient ok",
         ):
@@ -219,7 +224,10 @@ class _Served:
             self.parameters += parameters
 
     def do_data(self, verb: str, text: str) -> None:
-        if not self.say(verb, "354 go ahead"):
+        if not self.recipients:
+            verb = "DATA for nobody"
+        default = "354 go ahead" if self.recipients else "503 5.5.1 no valid recipients"
+        if not self.say(verb, default):
             return
         data = b""
         while (line := self.file.readline()) != b".\r\n":
@@ -236,14 +244,20 @@ class _Served:
         else:
             self.say(verb, "250 2.0.0 chunk ok")
 
+    def do_rset(self, verb: str, text: str) -> None:
+        self.mailing, self.recipients = False, []
+        self.say(verb, "250 2.0.0 ok")
+
     def taken(self, data: bytes) -> None:
         mail = Mail(self.sender, self.recipients, data, self.parameters)
+        self.mailing = False
 
         def keep() -> None:
             if not any(one is mail for one in self.relay.mails):
                 self.relay.mails.append(mail)
 
-        for recipient in self.recipients if self.relay.lmtp else ("",):
+        recipients, self.recipients = self.recipients, []
+        for recipient in recipients if self.relay.lmtp else ("",):
             verb = f"BODY {recipient}" if f"BODY {recipient}" in self.relay.answers else "BODY"
             self.say(verb, "250 2.0.0 queued as 4711", keep)
 

@@ -6,6 +6,7 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
 from fake_relay import CLOSE, DEFAULT_CAPABILITIES, FakeRelay
 from submission_case import Case, splits
 
@@ -23,8 +24,9 @@ def told(got: bytes) -> list[str]:
 class PatientRelay:
     """Answers nothing before it has all that it waits for; says when it has seen DATA."""
 
-    def __init__(self, recipients: int) -> None:
+    def __init__(self, recipients: int, data: bool) -> None:
         self.recipients = recipients
+        self.data = data
         self.lines: list[bytes] = []
         self.asked = threading.Event()
         self.server = socket.create_server(("127.0.0.1", 0))
@@ -45,9 +47,10 @@ class PatientRelay:
             sock.sendall(b"220 hello\r\n")
             file.readline()
             sock.sendall(b"250-me\r\n250 PIPELINING\r\n")
-            self.lines += [file.readline() for _ in range(1 + self.recipients)]
+            self.lines += [file.readline() for _ in range(1 + self.recipients + self.data)]
             sock.sendall(b"250 2.0.0 ok\r\n" * (1 + self.recipients))
-            self.lines.append(file.readline())
+            if not self.data:
+                self.lines.append(file.readline())
             self.asked.set()
             sock.sendall(b"354 go on\r\n")
             while file.readline() not in (b".\r\n", b""):
@@ -56,13 +59,34 @@ class PatientRelay:
             file.readline()
 
 
-def test_commands_go_together_and_data_before_the_message(tmp_path: Path) -> None:
-    with PatientRelay(2) as relay:
+@pytest.mark.parametrize("data", [True, False])
+def test_commands_go_together_and_data_before_the_message(tmp_path: Path, data: bool) -> None:
+    pieces = [BURST] if data else [BURST.removesuffix(b"DATA\r\n"), b"DATA\r\n"]
+    with PatientRelay(2, data) as relay:
         case = Case(tmp_path, relay.port)
-        rest = BODY + b"QUIT\r\n"
-        got = case.talk([BURST, rest], until=b"354", then=lambda: relay.asked.wait(10))
+        got = case.talk(
+            [*pieces, BODY + b"QUIT\r\n"], until=b"354", then=lambda: relay.asked.wait(10)
+        )
     assert relay.lines == [line + b"\r\n" for line in BURST.splitlines()]
     assert told(got)[-2:] == ["250 2.0.0 taken", "221 2.0.0 Bye"]
+
+
+@pytest.mark.parametrize("answer", ["503 5.5.1 nobody", "354 go ahead"])
+def test_data_for_nobody(relay: FakeRelay, tmp_path: Path, answer: str) -> None:
+    relay.answers |= {"RCPT b@y": "550 no", "RCPT c@y": "550 no", "DATA for nobody": answer}
+    again = b"MAIL FROM:<a@x>\r\nRCPT TO:<d@y>\r\nDATA\r\n" + BODY + b"QUIT\r\n"
+    for behind in (b"RSET\r\n", b"VRFY me\r\nRSET\r\n", b"RCPT TO:<d@y>\r\nRSET\r\n"):
+        relay.talks.clear()
+        got = told(Case(tmp_path, relay.port).talk([BURST + behind + again]))
+        assert got[:4] == [
+            "250 2.1.0 sender ok",
+            *["550 5.0.0 no"] * 2,
+            "503 5.5.1 No valid recipients",
+        ]
+        assert [line[:3] for line in got[-6:]] == ["250", "250", "250", "354", "250", "221"]
+        assert relay.mails.pop().recipients == ["d@y"]
+        assert len(relay.talks) == (2 if answer.startswith("354") else 1)
+        assert relay.mails == []
 
 
 def test_a_relay_without_pipelining(tmp_path: Path) -> None:

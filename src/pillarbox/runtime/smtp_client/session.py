@@ -142,9 +142,15 @@ class SmtpSession(ServerConnection):
         return self._begin(rendering.rcpt(recipient, parameters))
 
     def ask_data(self) -> Answer:
-        """DATA; `data` with its answer must follow, or this connection is of no more use."""
+        """DATA; `data` with its answer must follow, or `no_data`."""
         self._in_data = True
         return self._begin(b"DATA\r\n", alone=True)
+
+    async def no_data(self, asked: Answer) -> None:
+        """There is no message: a server that has refused DATA can go on, another one cannot."""
+        if (await self.answered(asked)).code == 354:
+            self.abort("There is no message after DATA")
+        self._in_data = False
 
     async def data(
         self, pieces: Iterable[bytes], recipients: int = 1, asked: Answer | None = None

@@ -161,8 +161,9 @@ def _body(client: SubmissionClient, parsed: Data | Bdat, scope: Scope | None) ->
     if isinstance(parsed, Data):
         client.session.start_data()
         client.put(common.START_DATA)
-        if (session := client.relay.held) is not None:
-            transaction.asked = session.ask_data()  # it gets ready while the message comes
+        relay = client.relay
+        if (session := relay.held) is not None:  # it gets ready while the message comes
+            transaction.asked, relay.asked_data = relay.asked_data or session.ask_data(), None
         return None
     client.session.enter(State.CHUNKS)
     client.session.start_chunk(parsed.size, parsed.last)
@@ -213,6 +214,7 @@ def _simple(client: SubmissionClient, command: Simple, scope: Scope | None) -> R
 
 async def _verify(client: SubmissionClient, argument: str) -> Reply:
     """VRFY: the relay's to answer, if it knows the command."""
+    await client.relay.settle_data()
     session = client.relay.held or await client.relay.session()
     answer = await session.command("VRFY", argument)
     if client.transaction is None:

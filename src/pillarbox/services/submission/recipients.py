@@ -1,14 +1,13 @@
 """RCPT: refused here, or asked of the relay, whose answer is the client's.
 
-A client that pipelines has sent its RCPTs with its MAIL.  If the relay takes commands together it
-gets them together, too (`ask_ahead`): their answers are there, or on their way, when their turn
-comes.  Only what will be asked in any case is asked ahead: nothing that we might refuse ourselves,
-and nothing that counts against a rate.
+A client that pipelines has sent its RCPTs with its MAIL, and perhaps DATA.  If the relay takes
+commands together it gets them together, too (`ask_ahead`): their answers are there, or on their
+way, when their turn comes.  Only what will be asked in any case is asked ahead: nothing that we
+might refuse ourselves, and nothing that counts against a rate.
 """
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from pillarbox.events.event import Scope
@@ -24,7 +23,7 @@ from pillarbox.services.submission.relay import Ahead
 from pillarbox.services.submission.transaction import Transaction
 from pillarbox.wire.smtp import rendering
 from pillarbox.wire.smtp.capabilities import Capabilities
-from pillarbox.wire.smtp.command import CommandLine, Mail, Rcpt
+from pillarbox.wire.smtp.command import CommandLine, Data, Mail, Rcpt
 from pillarbox.wire.smtp.parameters import MailParameters
 from pillarbox.wire.smtp.reply import Refused, Reply
 from pillarbox.wire.smtp.session import State
@@ -34,22 +33,25 @@ if TYPE_CHECKING:
 
 
 def ask_ahead(client: SubmissionClient, session: SmtpSession, mail: Mail) -> None:
-    """Ask the recipients that the client has named behind its MAIL, which was just asked."""
-    settings, ahead = client.settings, client.relay.ahead
-    ahead.clear()
+    """Ask what the client has sent behind its MAIL, which was just asked."""
+    settings, relay = client.settings, client.relay
+    relay.ahead.clear()
     if "PIPELINING" not in session.capabilities or settings.submission_rate_recipients:
         return
     most = min(settings.submission_max_recipients or SIDE_BY_SIDE, SIDE_BY_SIDE)
-    for line in islice(client.session.ahead(), most):
-        if line.name != "RCPT":
-            return
+    for line in client.session.ahead():
         try:
             parsed = client.read(line)
         except Refused:
             return
-        if not isinstance(parsed, Rcpt) or _refusal(parsed, mail.parameters, session.capabilities):
+        if isinstance(parsed, Data) and relay.ahead and mail.parameters.body != "BINARYMIME":
+            relay.asked_data = session.ask_data()
+        if not isinstance(parsed, Rcpt) or len(relay.ahead) == most:
             return
-        ahead.append(Ahead(line, session.ask_rcpt(parsed.recipient, parsed.parameters)))
+        if _refusal(parsed, mail.parameters, session.capabilities) is not None:
+            return
+        answer = session.ask_rcpt(parsed.recipient, parsed.parameters)
+        relay.ahead.append(Ahead(line, answer))
 
 
 def rcpt(
@@ -114,6 +116,7 @@ async def _ask(
         return replies.RELAY_LOST
     try:
         if asked is None:
+            await client.relay.settle_data()
             told = await session.rcpt(parsed.recipient, parsed.parameters)
         else:
             told = await session.answered(asked.answer)

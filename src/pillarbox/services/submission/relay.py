@@ -4,8 +4,9 @@ The relay hears from the client itself, so to say: its MAIL and RCPT are asked w
 waits, and what the relay answers is what the client is told.  A trusted relay learns by XCLIENT
 who the client is (Postfix XCLIENT_README).
 
-Recipients that the client has named already when its MAIL is asked are asked in the same packet,
-if the relay takes that (PIPELINING): see `recipients`.
+What the client has sent behind its MAIL when that is asked, its RCPTs and DATA, is asked in the
+same packet if the relay takes that (PIPELINING): see `recipients`.  A DATA that was asked so, but
+cannot be obeyed because all recipients were refused, must be settled before anything else is asked.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ class Ahead(NamedTuple):
 class Relay:
     """See the module."""
 
-    __slots__ = ("_client", "_session", "ahead", "known")
+    __slots__ = ("_client", "_session", "ahead", "asked_data", "known")
 
     def __init__(self, client: SubmissionClient) -> None:
         self._client = client
         self._session: SmtpSession | None = None
         self.known: Capabilities | None = None  # what it could do when it was last asked
         self.ahead: deque[Ahead] = deque()
+        self.asked_data: Answer | None = None  # to a DATA that the client's turn has not come to
 
     @property
     def current(self) -> SmtpSession | None:
@@ -75,6 +77,7 @@ class Relay:
         if session is None:
             return
         try:
+            await self.settle_data()
             if session.usable and (await session.command("RSET")).success:
                 self.rest()
                 return
@@ -90,9 +93,16 @@ class Relay:
                 with contextlib.suppress(SmtpError):
                     await self._session.answered(one.answer)
 
+    async def settle_data(self) -> None:
+        """No message comes behind a DATA that was asked early.  Raises SmtpError."""
+        asked, self.asked_data = self.asked_data, None
+        if asked is not None and self._session is not None:
+            await self._session.no_data(asked)
+
     def drop(self) -> None:
         """Give the connection up, in whatever state it is."""
         self.ahead.clear()
+        self.asked_data = None
         session, self._session = self._session, None
         if session is not None and session.usable:
             session.send(b"QUIT\r\n")
