@@ -10,7 +10,7 @@ help:
 	@echo "make run     build the environment and start a demonstration server"
 	@echo "make test    lint, types, import rules and all tests"
 	@echo "make bench   measure, beside Dovecot where it is installed"
-	@echo "make soak    the long crash tests     make fuzz   every fuzzer for a while"
+	@echo "make soak    the long crash tests, and 100,000 guesses; make fuzz   every fuzzer for a while"
 	@echo "make docs    build the documentation site"
 
 env: $(BIN)/.installed
@@ -52,6 +52,7 @@ bench: env
 
 soak: env
 	PILLARBOX_CRASH_ROUNDS=200 $(BIN)/python -m pytest -q -m crash --timeout 3600 tests
+	$(BIN)/python -m bench.guessing
 
 fuzz: env
 	$(BIN)/python scripts/fuzz_all.py --seconds 60
