@@ -261,7 +261,7 @@ class SmtpSession(ServerConnection):
         return answers
 
     async def _all(self, answers: list[Answer]) -> tuple[Reply, ...]:
-        return tuple(await asyncio.gather(*[self.answered(answer) for answer in answers]))
+        return tuple([await self.answered(answer) for answer in answers])
 
     def _go_on(self) -> None:
         """Send what may be sent; wait for answers, if there are any, no longer than allowed."""
