@@ -64,6 +64,27 @@ def test_multibyte_charsets_are_not_searched_as_octets() -> None:
     assert Pattern("表").in_message(data, parse(data), headers=False)
 
 
+def test_encoded_files_are_passed_over() -> None:
+    file = (
+        b"--b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nYWI=\r\n"
+    )
+    head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    assert not Pattern("zz").may_be_in(head + file)
+    assert not Pattern("zz").may_be_in(head + b"--b\r\n\r\nplain\r\n" + file)
+    text = file.replace(b"application/pdf", b"text/plain")
+    for hidden in (
+        file + text,
+        text + file,
+        file.replace(b"Content-Type: application/pdf\r\n", b""),
+    ):
+        assert Pattern("zz").may_be_in(head + hidden)
+    # What a text says of itself is not what the next part is.
+    quoted = b"--b\r\n\r\nContent-Type: image/png\r\n"
+    assert Pattern("zz").may_be_in(
+        head + quoted + text.replace(b"Content-Type: text/plain\r\n", b"")
+    )
+
+
 def test_header_values() -> None:
     assert Pattern("rené").in_value(b"=?utf-8?q?Ren=C3=A9?= <r@x>")
     assert Pattern("REN").in_value(b"rene")
@@ -105,6 +126,12 @@ FRAGMENTS = st.sampled_from(
         b"Content-transfer-encoding : quoted-printable\r\n",
         b"Content-Transfer-Encoding: 7bit\r\n",
         b"Content-Type: message/rfc822\r\n",
+        b"Content-Type: application/x; name=ab\r\n",
+        b"Content-Type:\r\n image/png\r\n",
+        b"content-type : text/html\r\n",
+        b"Content-Type: nonsense\r\n",
+        b"\n",
+        b"--\n",
         b"Content-Type: multipart/x; boundary=b\r\n",
         b"Content-Type: text/plain; charset=utf-7\r\n",
         b"Content-Type: text/plain; charset*0=utf-; charset*1=7\r\n",

@@ -7,7 +7,8 @@ an attachment is found by its name), encoded words decoded.
 The tricks: for an ASCII pattern, a part that is stored undecoded (7bit, 8bit) in a charset that
 contains ASCII is searched as raw octets with ``bytes.upper`` and ``in``, some twenty times faster
 than making text of it; and a message that is all ASCII and encodes nothing need not even be
-parsed to see that the pattern is nowhere in it (`Pattern.may_be_in`).
+parsed to see that the pattern is nowhere in it (`Pattern.may_be_in`), nor one that encodes nothing
+but files.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _NOT_ASCII_BASED: Final = re.compile(
 
 # Octets mean the text that they show where every encoding and charset is one of these.
 _ENCODING: Final = b"CONTENT-TRANSFER-ENCODING"
-_PLAIN_ENCODING: Final = re.compile(_ENCODING + rb"[ \t]*:[ \t]*(?:7BIT|8BIT|BINARY)\b")
+_NOT_PLAIN: Final = re.compile(_ENCODING + rb"(?![ \t]*:[ \t]*(?:7BIT|8BIT|BINARY)\b)")
+_TYPE: Final = re.compile(rb"CONTENT-TYPE(?:[ \t]*:\s*([A-Z]+)/)?")
+_FILES: Final = frozenset({b"APPLICATION", b"AUDIO", b"FONT", b"IMAGE", b"MODEL", b"VIDEO"})
 _CHARSET: Final = b"CHARSET"
 _PLAIN_CHARSET: Final = re.compile(
     _CHARSET + rb"[ \t]*=[ \t]*\"?(?:UTF-8|US-ASCII|ISO-8859-|WINDOWS-125)"
@@ -100,10 +103,11 @@ class Pattern:
         upper = raw.upper()
         if self.raw in upper or not raw.isascii() or b"=?" in upper:
             return True
-        for word, plain in ((_ENCODING, _PLAIN_ENCODING), (_CHARSET, _PLAIN_CHARSET)):
-            count = upper.count(word)
-            if count and count != len(plain.findall(upper)):
-                return True
+        charsets = upper.count(_CHARSET)
+        if charsets and charsets != len(_PLAIN_CHARSET.findall(upper)):
+            return True
+        if not all(_of_file(upper, found.start()) for found in _NOT_PLAIN.finditer(upper)):
+            return True
         if b" " not in self.raw and b"\t" not in self.raw:
             return False
         unfolded = upper.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t")
@@ -140,3 +144,16 @@ class Pattern:
                 if body.isascii():
                     return False
         return self.in_text(part_text(raw, part))
+
+
+def _of_file(upper: bytes, at: int) -> bool:
+    """Whether the header that this offset is in says that its part is no text.
+
+    It begins behind an empty line, or behind a line that may be a boundary.
+    """
+    before = (b"\n\n", b"\n\r\n", b"\n--")
+    start = max(0, *(upper.rfind(mark, 0, at) for mark in before))
+    ends = (upper.find(mark, at) for mark in before[:2])
+    end = min((end for end in ends if end >= 0), default=len(upper))
+    types = [found[1] for found in _TYPE.finditer(upper, start, end)]
+    return bool(types) and _FILES.issuperset(types)
