@@ -5,6 +5,9 @@ An expression is read into a small tree, and from the tree come two matchers tha
 - a Python ``re`` pattern, fast, which may go back and forth without end on hostile input;
 - a program for `ere_machine`, slower, whose effort is length of program times length of text.
 
+Beyond POSIX, ``\\w \\s \\d`` and their opposites, ``\\b \\B \\< \\>`` and ``{,n}`` are understood,
+and what is repeated may be repeated: ``.*?`` takes as much as ``.*``.
+
 The trick is in choosing: `Expression.risk` estimates the worst case of ``re`` from how the
 repetitions are nested and follow each other.  Where that estimate is beyond the allowed effort
 the machine is used, which counts its steps and gives up in time.  Both prefer the leftmost match
@@ -24,6 +27,10 @@ _RE_IS_FASTER: Final = 10  # than a step of the machine, at least
 _HUGE: Final = 10**12
 _MOST_STARTS: Final = 16
 _LONGEST_START: Final = 8  # characters
+_MOST_REPETITIONS: Final = 4  # of what is repeated already
+
+# what the C library of GNU systems understands too
+_BOUNDARIES: Final = {"b": r"\b", "B": r"(?!\b)", "<": r"\b(?=\w)", ">": r"\b(?<=\w)"}
 
 _CLASSES: Final = {
     "alnum": "A-Za-z0-9", "alpha": "A-Za-z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f",
@@ -49,6 +56,13 @@ class Anchor:
     """``^`` or ``$``."""
 
     end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where a word begins or ends, or does not, given as a piece of ``re`` syntax."""
+
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class Repeat:
     most: int | None
 
 
-Tree = Char | Anchor | Group | Concat | Alternatives | Repeat
+Tree = Char | Anchor | Boundary | Group | Concat | Alternatives | Repeat
 
 
 @dataclass(slots=True)
@@ -141,27 +155,26 @@ class _Reader:
 
     def repeated(self) -> Tree:
         item = self.atom()
-        repeated = False
+        times = 0
         while (character := self.peek()) and character in "*+?{":
-            if repeated or isinstance(item, Anchor):
+            times += 1
+            if isinstance(item, Anchor | Boundary):
                 raise RegexError(f"the repetition '{character}' has nothing to repeat")
-            bounds = self.bounds()
-            if bounds is None:
-                break
-            item = Repeat(item, *bounds)
-            repeated = True
+            if times > _MOST_REPETITIONS:
+                raise RegexError("repetitions are repeated too often")
+            item = Repeat(item, *self.bounds())
         return item
 
-    def bounds(self) -> tuple[int, int | None] | None:
+    def bounds(self) -> tuple[int, int | None]:
         character = self.text[self.at]
         if character != "{":
             self.at += 1
             return {"*": (0, None), "+": (1, None), "?": (0, 1)}[character]
-        match = re.compile(r"\{([0-9]{1,5})(?:(,)([0-9]{0,5}))?\}").match(self.text, self.at)
-        if match is None:
+        match = re.compile(r"\{([0-9]{0,5})(?:(,)([0-9]{0,5}))?\}").match(self.text, self.at)
+        if match is None or match[0] == "{}":
             raise RegexError("a repetition in braces is not well-formed")
         self.at = match.end()
-        least = int(match[1])
+        least = int(match[1] or 0)
         most = least if match[2] is None else (int(match[3]) if match[3] else None)
         if max(least, most or 0) > MAX_REPEAT or (most is not None and most < least):
             raise RegexError(f"the repetition '{match[0]}' is out of range")
@@ -198,6 +211,8 @@ class _Reader:
         if character in "wWsSdD":
             inside = {"w": "A-Za-z0-9_", "s": r" \t\r\n\f\v", "d": "0-9"}[character.lower()]
             return Char(f"[{'^' if character.isupper() else ''}{inside}]")
+        if character in _BOUNDARIES:
+            return Boundary(_BOUNDARIES[character])
         if character.isdigit():
             raise RegexError("back references are not supported")
         if character.isalpha() and character.isascii():
@@ -262,6 +277,8 @@ def _source(tree: Tree) -> str:
             return source
         case Anchor(end):
             return r"\Z" if end else r"\A"
+        case Boundary(source):
+            return source
         case Group(_, body):
             return f"({_source(body)})"
         case Concat(items):
@@ -275,7 +292,7 @@ def _source(tree: Tree) -> str:
 def size_of(tree: Tree) -> int:
     """Instructions that the machine needs, repetitions written out."""
     match tree:
-        case Char() | Anchor():
+        case Char() | Anchor() | Boundary():
             return 1
         case Group(_, body):
             return size_of(body) + 2
@@ -290,7 +307,7 @@ def size_of(tree: Tree) -> int:
 def _risk(tree: Tree) -> tuple[int, int] | None:
     """Degree and factor of what bounds going back; None if it may be exponential."""
     match tree:
-        case Char() | Anchor():
+        case Char() | Anchor() | Boundary():
             return 0, 1
         case Group(_, body):
             return _risk(body)
@@ -317,7 +334,7 @@ def _risk(tree: Tree) -> tuple[int, int] | None:
 def _branches(tree: Tree) -> bool:
     """Whether the same text may be matched in more than one way."""
     match tree:
-        case Char() | Anchor():
+        case Char() | Anchor() | Boundary():
             return False
         case Group(_, body):
             return _branches(body)
@@ -336,7 +353,7 @@ def _starts(tree: Tree) -> tuple[_Starts, bool]:
     match tree:
         case Char(source):
             return frozenset(((source,),)), True
-        case Anchor():
+        case Anchor() | Boundary():
             return _ANY_START, True
         case Group(_, body):
             return _starts(body)

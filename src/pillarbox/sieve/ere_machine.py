@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pillarbox.sieve.ere import (
     Alternatives,
     Anchor,
+    Boundary,
     Char,
     Concat,
     Expression,
@@ -28,10 +29,11 @@ class Exhausted(Exception):
 
 
 class Instruction(NamedTuple):
-    """``char`` (test), ``split`` (first, second), ``jump``, ``save`` (slot), ``begin``, ``end``."""
+    """``char`` (test), ``look`` (test of a place), ``split`` (first, second), ``jump``, ``save``
+    (slot), ``begin``, ``end``."""
 
     kind: str
-    test: Callable[[str], object] | None = None
+    test: Callable[..., object] | None = None
     first: int = 0
     second: int = 0
 
@@ -40,7 +42,7 @@ class _Builder:
     def __init__(self, flags: int) -> None:
         self.code: list[Instruction] = []
         self.flags = flags
-        self.tests: dict[str, Callable[[str], object]] = {}
+        self.tests: dict[str, Callable[..., object]] = {}
 
     def build(self, tree: Tree) -> None:
         code = self.code
@@ -49,6 +51,8 @@ class _Builder:
                 if source not in self.tests:
                     self.tests[source] = re.compile(source, self.flags).match
                 code.append(Instruction("char", self.tests[source]))
+            case Boundary(source):
+                code.append(Instruction("look", re.compile(source, self.flags).match))
             case Anchor(end):
                 code.append(Instruction("end" if end else "begin"))
             case Group(number, body):
@@ -131,7 +135,7 @@ class _Machine:
                 continue
             seen.add(pc)
             self.effort -= 1
-            kind, _, first, second = self.code[pc]
+            kind, test, first, second = self.code[pc]
             if kind == "jump":
                 stack.append((first, slots))
             elif kind == "split":
@@ -139,6 +143,9 @@ class _Machine:
                 stack.append((first, slots))
             elif kind == "save":
                 stack.append((pc + 1, (*slots[:first], at, *slots[first + 1 :])))
+            elif kind == "look":
+                if test is not None and test(self.text, at):
+                    stack.append((pc + 1, slots))
             elif kind == "begin":
                 if at == 0:
                     stack.append((pc + 1, slots))

@@ -50,12 +50,23 @@ CASES = [
     ("a||b", "b", [""]),
     (r"\w+\s\d", "ab 1", ["ab 1"]),
     ("a^b", "a^b", None),
+    (r"\bb.", "ab bc", ["bc"]),
+    (r"b\b", "bc ab", ["b"]),
+    (r".\Bb", "b ab", ["ab"]),
+    (r"\Ba", "", None),
+    (r"\<\w+\>", "-- ab --", ["ab"]),
+    (r"\<", "--", None),
+    ("a{,2}b", "aaab", ["aab"]),
+    ("a.*?c", "abcbc", ["abcbc"]),
+    ("(ab??)**c", "ababac", ["ababac", "a"]),
     ("x{", "x{", ValueError),
     ("a)", "a)", ValueError),
     ("(a", "", ValueError),
     ("[a", "", ValueError),
     ("*a", "", ValueError),
-    ("a**", "", ValueError),
+    ("a*****?", "", ValueError),
+    (r"\b*", "", ValueError),
+    ("a{}", "", ValueError),
     ("a{3,2}", "", ValueError),
     ("a{999}", "", ValueError),
     ("[b-a]", "", ValueError),
@@ -82,16 +93,19 @@ def test_expressions(pattern: str, text: str, expected: list[str] | type[Excepti
     assert fast == slow == expected
 
 
-pieces = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "^", "$", "(a)", "(b|ab)", "(a|b)"])
+pieces = st.sampled_from(
+    ["a", "b", ".", "[ab]", "[^a]", "^", "$", "(a)", "(b|ab)", "(a|b)", r"\b", r"\B", r"\<", r"\>"]
+)
+PLACES = ("^", "$", r"\b", r"\B", r"\<", r"\>")
 
 
 @settings(max_examples=120, deadline=None)
 @given(
     st.lists(st.tuples(pieces, st.sampled_from(["", "*", "+", "?", "{2}", "{1,3}"])), max_size=6),
-    st.text(alphabet="abAB\n", max_size=12),
+    st.text(alphabet="abAB\n ", max_size=12),
 )
 def test_the_machine_agrees_with_re(parts: list[tuple[str, str]], text: str) -> None:
-    pattern = "".join(piece if piece in "^$" else piece + count for piece, count in parts)
+    pattern = "".join(piece if piece in PLACES else piece + count for piece, count in parts)
     expression = ere.compile_expression(pattern, True, True, 4000)
     match = expression.pattern.search(text)
     assert ere_machine.search(expression, text, 10**6) == (
