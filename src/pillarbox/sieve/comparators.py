@@ -15,6 +15,7 @@ from pillarbox.mail.casemap import casemap
 from pillarbox.sieve.registry import Comparator
 
 _UPPER = {ord(low): up for low, up in zip(string.ascii_lowercase, string.ascii_uppercase)}
+_LOWER = {ord(up): low for low, up in zip(string.ascii_lowercase, string.ascii_uppercase)}
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -27,6 +28,11 @@ def ascii_upper(text: str) -> str:
     return text.upper() if text.isascii() else text.translate(_UPPER)
 
 
+def ascii_lower(text: str) -> str:
+    """ASCII letters in lower case, everything else as it is."""
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
 def _numeric(text: str) -> float | int:
     match = _DIGITS.match(text)
     if match is None:
@@ -36,8 +42,8 @@ def _numeric(text: str) -> float | int:
     return int(digits or "0") if len(digits) < 400 else 10 ** min(len(digits), 4000)
 
 
-OCTET = Comparator("i;octet", _same)
-ASCII_CASEMAP = Comparator("i;ascii-casemap", ascii_upper)
+OCTET = Comparator("i;octet", _same, octets=True)
+ASCII_CASEMAP = Comparator("i;ascii-casemap", ascii_upper, octets=True)
 ASCII_NUMERIC = Comparator(
     "i;ascii-numeric", _numeric, substring=False, capability="comparator-i;ascii-numeric"
 )

@@ -3,6 +3,10 @@
 `Glob` is a ``:matches`` pattern: ``*`` takes as little as it can, ``?`` one character, ``\\`` makes
 the next character ordinary.  It tells what the wildcards matched, for variables (RFC 5229).
 
+What a character is, the comparator says: to i;octet and i;ascii-casemap it is an octet, so ``?`` is
+half of an ``é``.  Only with question marks that makes a difference; such a pattern looks at the
+octets of the UTF-8 text, each as the character of that number.
+
 The one trick: with non-greedy stars the leftmost place of each literal piece between two stars
 is always right, so that matching is a row of ``find`` calls and never goes back.
 """
@@ -49,11 +53,14 @@ class _Piece:
 
 
 class Glob:
-    """A pattern, folded by a comparator already."""
+    """A pattern, folded by a comparator already; ``octets`` says that it looks at octets."""
 
-    __slots__ = ("pieces",)
+    __slots__ = ("octets", "pieces")
 
     def __init__(self, pattern: str, comparator: Comparator) -> None:
+        self.octets = comparator.octets and "?" in pattern
+        if self.octets:
+            pattern = octets_of(pattern)
         pieces: list[list[str | None]] = [[]]
         at = 0
         while at < len(pattern):
@@ -96,6 +103,16 @@ class Glob:
             return None
         spans.append((at, tail))
         return spans + found[1]
+
+
+def octets_of(text: str) -> str:
+    """The octets of a text, each as the character of that number."""
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def text_of(octets: str) -> str:
+    """The text again; what is no whole character becomes a replacement character."""
+    return octets if octets.isascii() else octets.encode("latin-1").decode("utf-8", "replace")
 
 
 @lru_cache(maxsize=1024)
@@ -152,12 +169,19 @@ def _contains(run: Run, matching: Matching, value: str, keys: Sequence[Any]) -> 
 
 def _matches(run: Run, matching: Matching, value: str, keys: Sequence[Any]) -> int:
     folded, places = fold_with_map(value, matching.comparator)
+    plain = value.isascii()
     for index, key in enumerate(keys):
         run.spend(len(folded) >> 8)
-        spans = key.match(folded)
+        if key.octets and not plain:
+            octets = octets_of(value)
+            spans = key.match(matching.comparator.fold(octets))
+            found = [] if spans is None else map(text_of, captured(octets, None, spans))
+        else:
+            spans = key.match(folded)
+            found = [] if spans is None else captured(value, places, spans)
         if spans is not None:
             if run.wants_matches:
-                run.set_matches([value, *captured(value, places, spans)])
+                run.set_matches([value, *found])
             return index
     return -1
 

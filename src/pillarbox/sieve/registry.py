@@ -210,14 +210,15 @@ class Comparator:
     """A comparator: ``fold`` makes of a string what is compared.
 
     ``substring`` says whether :contains, :matches and :regex may be used with it; ``fold`` must
-    then give a str.  ``ordered`` whether the folded values are ordered by ``<`` and equal by
-    ``==``.  ``capability`` must be required to use it, if not empty.
+    then give a str.  Folded values are ordered by ``<`` and equal by ``==``.  ``octets`` says that
+    to it a character is an octet.  ``capability`` must be required to use it, if not empty.
     """
 
     name: str
     fold: Callable[[str], Any]
     substring: bool = True
     capability: str = ""
+    octets: bool = False
 
 
 @dataclass(frozen=True)

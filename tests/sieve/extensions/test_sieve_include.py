@@ -42,6 +42,8 @@ CASES = [
     ('include "file";', ['fileinto "file"']),
     ('include :personal "file";', ['fileinto "file"']),
     ('include :global "file";', ['fileinto "global"']),
+    ('export "v"; set "v" "given"; global "v"; include "shared"; import "v"; fileinto "${v}";',
+     ['fileinto "given"', 'fileinto "changed"']),
     ('include "two words \u00e9";', ['fileinto "words"']),
     ('include "file"; fileinto "after";', ['fileinto "file"', 'fileinto "after"']),
     ('include "stop"; fileinto "after";', ['fileinto "stop"']),
@@ -104,6 +106,7 @@ def test_what_is_not_there(act: Act, problems: Callable[..., list[str]]) -> None
         ('include "${v}";', "the include command allows no variables in argument 1 (script)"),
         ('include :personal :global "a";', "only one is allowed"),
         ('global "1";', "invalid variable name '1'"),
+        ('set "a" "x"; global "A";', "the variable 'a' was set before it is declared global"),
         ('global "a.b";', "invalid variable name 'a.b'"),
     ],
 )

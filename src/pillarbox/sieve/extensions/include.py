@@ -3,6 +3,7 @@
 Included scripts are compiled with the script that names them as far as they can be loaded then; the
 caller is asked for the others when they are run.  Each runs in a frame of its own: variables are
 its own but for those declared ``global``.  ``:once`` skips a script that this run included before.
+``import`` and ``export`` are what global was called before the RFC.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pillarbox.sieve.registry import (
 from pillarbox.sieve.script import Script
 
 if TYPE_CHECKING:
+    from pillarbox.sieve.ast import Position
     from pillarbox.sieve.interpreter import Run
     from pillarbox.sieve.nodes import Node
     from pillarbox.sieve.validator import Validator
@@ -101,13 +103,21 @@ def _return(run: Run, node: Node) -> Flow:
 
 def _check_global(v: Validator, node: Node) -> None:
     if not v.enabled("variables"):
-        v.error(node.position, 'the global command needs require "variables"')
+        v.error(node.position, f'the {node.name} command needs require "variables"')
     for name in node.texts("names"):
         split = split_name(name.constant or "")
         if split is None or split[0] is not None or len(split[1]) > v.limits.variable_name:
             v.error(name.position, f"invalid variable name '{(name.constant or '')[:64]}'")
         else:
-            count_variable(v, split[1])
+            _declare(v, split[1], name.position)
+
+
+def _declare(v: Validator, name: str, position: Position) -> None:
+    declared: set[str] = v.data.setdefault("global variables", set())
+    if name not in declared and name in v.data.get("variables set", ()):
+        v.error(position, f"the variable '{name}' was set before it is declared global")
+    declared.add(name)
+    count_variable(v, name)
 
 
 def _global(run: Run, node: Node) -> None:
@@ -142,11 +152,14 @@ EXTENSION = Extension(
             validate=_check_include,
         ),
         CommandSpec("return", _return),
-        CommandSpec(
-            "global",
-            _global,
-            (Positional("names", STRINGS, constant=True),),
-            validate=_check_global,
+        *(
+            CommandSpec(
+                name,
+                _global,
+                (Positional("names", STRINGS, constant=True),),
+                validate=_check_global,
+            )
+            for name in ("global", "import", "export")
         ),
     ),
     namespaces=(Namespace("global", _read, _write),),

@@ -3,7 +3,8 @@
 References in strings are found when a script is compiled (see `strings`); here is what sets them.
 Modifiers are tags with ``modify``, applied from the largest ``order`` (RFC 5229: precedence)
 to the smallest, and two of one precedence exclude each other.  Names are case-insensitive.
-A value that is too long is cut, never an error.
+A value that is too long is cut, never an error.  Only ASCII letters have an upper and a lower case
+here (RFC 5229 section 4.1).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.sieve.comparators import ascii_lower, ascii_upper
 from pillarbox.sieve.registry import (
     KEYS,
     STRING,
@@ -37,10 +39,10 @@ def modifier(name: str, order: int) -> TagSpec:
 
 
 _MODIFY: Final = {
-    "lower": str.lower,
-    "upper": str.upper,
-    "lowerfirst": lambda text: text[:1].lower() + text[1:],
-    "upperfirst": lambda text: text[:1].upper() + text[1:],
+    "lower": ascii_lower,
+    "upper": ascii_upper,
+    "lowerfirst": lambda text: ascii_lower(text[:1]) + text[1:],
+    "upperfirst": lambda text: ascii_upper(text[:1]) + text[1:],
     "quotewildcard": lambda text: _WILDCARD.sub(r"\\\g<0>", text),
     "length": lambda text: str(len(text)),
 }
@@ -91,7 +93,10 @@ def _check_set(v: Validator, node: Node) -> None:
         v.error(name.position, problem)
     uses = [use.spec for use in node.tags.values() if use.spec.modify is not None]
     uses.sort(key=lambda spec: -spec.order)
-    node.data = (split_name(name.constant or ""), [spec.modify for spec in uses])
+    split = split_name(name.constant or "")
+    if split is not None and split[0] is None:
+        v.data.setdefault("variables set", set()).add(split[1])
+    node.data = (split, [spec.modify for spec in uses])
 
 
 def assign(run: Run, namespace: str | None, name: str, value: str) -> None:
