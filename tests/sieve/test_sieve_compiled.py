@@ -264,7 +264,6 @@ def test_what_no_compiler_would_write(capabilities: list[str], command: list[Any
         ["header", [1, 1], [["a"], ["b"]], [["comparator", "nonsense", [1, 1]]]],
         ["header", [1, 1], [["a"], ["b"]], [["regex", None, [1, 1]]]],
         ["header", [1, 1], [["a"], ["b"]], [["is", "a", [1, 1]]]],
-        ["header", [1, 1], [["a b"], ["b"]]],
     ],
 )
 def test_tests_that_no_compiler_would_write(test: list[Any]) -> None:

@@ -81,12 +81,6 @@ ONCE = " (only reported once at first occurrence)"
         ("if size :over -1 {}", ["1:15 unexpected character '-'"]),
         ('if header "a" {}',
          ["1:4 the header test expects 2 positional arguments, but 1 were found"]),
-        ('if header "a:" "b" {}',
-         ["1:11 specified header field name 'a:' is invalid for the header test"]),
-        ('if exists "" {}',
-         ["1:11 specified header field name '' is invalid for the exists test"]),
-        ('if exists ["a", "b c"] {}',
-         ["1:17 specified header field name 'b c' is invalid for the exists test"]),
         ('if header :is :is "a" "b" {}',
          ["1:15 encountered duplicate tagged argument ':is' for the header test"]),
         ('if header :is :contains "a" "b" {}',
@@ -170,3 +164,25 @@ def test_diagnostics_are_bounded_and_readable() -> None:
     assert str(diagnostics[1]) == (
         "long: line 2: error: the keep command expects 0 positional arguments, but 1 were found"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "warning"),
+    [
+        ('if header "a:" "b" {}',
+         "1:11 specified header field name 'a:' is invalid for the header test"),
+        ('if exists "" {}', "1:11 specified header field name '' is invalid for the exists test"),
+        ('if exists ["a", "b c"] {}',
+         "1:17 specified header field name 'b c' is invalid for the exists test"),
+        ('require "date"; if date "ä" "year" "1" {}',
+         "1:25 specified header field name 'ä' is invalid for the date test"),
+        ('require "duplicate"; if duplicate :header "a b" {}',
+         "1:35 invalid header name 'a b' for the duplicate test"),
+    ],
+)  # fmt: skip
+def test_names_that_no_field_has_are_no_errors(source: str, warning: str) -> None:
+    script, diagnostics = compile(source, "test")
+    assert script is not None
+    (told,) = diagnostics
+    assert told.severity == "warning"
+    assert f"{told.line}:{told.column} {told.message}" == warning

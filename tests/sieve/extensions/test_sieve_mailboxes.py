@@ -56,7 +56,7 @@ def answer(question: Question) -> Any:
         ('metadataexists "INBOX" ["/private/comment", "/private/none"]', False),
         ('servermetadata "/shared/motd" "hello"', True),
         ('servermetadata :count "eq" "/shared/motd" "1"', True),
-        ('servermetadata :count "eq" "/shared/none" "0"', True),
+        ('servermetadata :count "eq" "/shared/none" "0"', False),
         ('servermetadataexists "/shared/motd"', True),
         ('servermetadataexists ["/shared/motd", "/shared/x"]', False),
         ('metadata :matches "INBOX" "nonsense" "*"', False),

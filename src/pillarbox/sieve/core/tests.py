@@ -42,11 +42,11 @@ def is_field_name(name: str) -> bool:
 
 
 def check_names(v: Validator, node: Node, names: tuple[Text, ...]) -> None:
-    """Tell constant names that no header field can have."""
+    """Warn of constant names that no header field can have (RFC 5228 section 2.4.2.2)."""
     for name in names:
         if name.constant is not None and not is_field_name(name.constant):
             shown = name.constant[:80]
-            v.error(
+            v.warning(
                 name.position,
                 f"specified header field name '{shown}' is invalid for the {node.name} test",
             )

@@ -3,6 +3,7 @@
 A date is told as it is in a zone: that of ``:zone``, with ``:originalzone`` the one it was written
 in, else the local one.  The local zone comes with the answer to `Now`, so only tests that need it
 ask.  The date of a field is its value, or what follows the last semicolon in it (Received).
+Date parts and zones that do not exist are no errors: a script is not refused for them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def _zone(moment: datetime, colon: str = "") -> str:
 
 
 def _iso8601(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S}".zfill(19) + _zone(moment, ":")
+    zone = _zone(moment, ":") if moment.utcoffset() else "Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".zfill(19) + zone
 
 
 def _std11(moment: datetime) -> str:
@@ -93,7 +95,10 @@ def field_date(field: HeaderField) -> tuple[int, int] | None:
 def _check(v: Validator, node: Node) -> None:
     part = node.text("date-part")
     if part.constant is not None and part.constant.lower() not in PARTS:
-        v.error(part.position, f"invalid date part '{part.constant[:40]}' for the {node.name} test")
+        v.warning(
+            part.position,
+            f"unknown date part '{part.constant[:40]}': the {node.name} test is always false",
+        )
 
 
 def _check_date(v: Validator, node: Node) -> None:
@@ -104,7 +109,11 @@ def _check_date(v: Validator, node: Node) -> None:
 def _check_zone(v: Validator, node: Node, use: TagUse) -> None:
     text: Text = use.text()
     if text.constant is not None and parse_zone(text.constant) is None:
-        v.error(use.position, f"the :zone tag needs a zone like +0100, not '{text.constant[:40]}'")
+        v.warning(
+            use.position,
+            f"the :zone tag needs a zone like +0100, not '{text.constant[:40]}': "
+            "the local zone is taken",
+        )
 
 
 def _wanted_zone(run: Run, node: Node) -> Asking[tzinfo | None]:

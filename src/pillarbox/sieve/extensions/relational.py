@@ -1,7 +1,8 @@
 """relational (RFC 5231): ``:value "gt"`` and ``:count "gt"``.
 
 :count compares how many values there are, by i;ascii-numeric unless the script names another
-comparator.  In the string test empty strings do not count (RFC 5229 section 5).
+comparator.  In the string test empty strings do not count (RFC 5229 section 5).  Tests on items
+that may be unknown are false for those, whatever is compared (RFC 5183 section 4).
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _RELATIONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq,
     "ne": operator.ne,
 }
+_FALSE_WITHOUT: Final = frozenset(
+    {"environment", "metadata", "notify_method_capability", "servermetadata"}
+)
 
 
 def _check(v: Validator, node: Node) -> None:
@@ -65,6 +69,8 @@ def _count(run: Run, node: Node, values: Sequence[str], keys: Sequence[str]) -> 
     assert matching is not None
     comparator = matching.comparator if "comparator" in node.tags else ASCII_NUMERIC
     relation = _relation(matching)
+    if not values and node.name in _FALSE_WITHOUT:
+        return False
     counted = [value for value in values if value] if node.name == "string" else values
     count = comparator.fold(str(len(counted)))
     return any(relation(count, comparator.fold(key)) for key in keys)
