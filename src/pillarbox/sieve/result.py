@@ -104,7 +104,7 @@ class Redirect(Action):
     address: str
 
     def same(self, other: Action) -> bool:
-        return isinstance(other, Redirect) and other.address == self.address
+        return isinstance(other, Redirect) and _route(other.address) == _route(self.address)
 
     def describe(self) -> str:
         return f"redirect to <{self.address}>"
@@ -148,6 +148,12 @@ class Reject(Action):
 
     def describe(self) -> str:
         return ("ereject: " if self.ereject else "reject: ") + self.reason
+
+
+def _route(address: str) -> tuple[str, str]:
+    """What tells an address from others: case makes none of the domain (RFC 5321 section 2.4)."""
+    local, _, domain = address.rpartition("@")
+    return local, domain.lower()
 
 
 def _flags(flags: tuple[str, ...] | None) -> str:

@@ -63,7 +63,7 @@ class Vacation(Action):
     def same(self, other: Action) -> bool:
         """Of several scripts for one message the first one's answer counts."""
         return isinstance(other, Vacation) and (
-            other.script != self.script or other.location == self.location
+            other.script != self.script or (other.line, other.column) == (self.line, self.column)
         )
 
     def conflict(self, other: Action) -> str | None:

@@ -1,3 +1,2 @@
 require "vacation";
-vacation "a";
-vacation "b";
+vacation "a"; vacation "b";
