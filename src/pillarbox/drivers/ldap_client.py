@@ -14,6 +14,7 @@ The one trick: TLS is ours (`runtime.client_tls`); ldap3 is only told where to w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import re
 import ssl
@@ -110,6 +111,7 @@ class LdapClient:
         self._threads = ThreadPoolExecutor(block.ldap_connection_limit, "ldap")
         self._local = threading.local()
         self._open: list[Any] = []
+        self._lock = threading.Lock()  # for the list, which several threads change
         self._closed = False
 
     def cache_key(self, *templates: str) -> str:
@@ -166,7 +168,8 @@ class LdapClient:
         """Say goodbye to the servers."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        opened, self._open = self._open, []
+        with self._lock:
+            opened, self._open = self._open, []
         for connection in opened:
             await asyncio.to_thread(_unbind, connection)
 
@@ -220,7 +223,8 @@ class LdapClient:
                 why = f"{server.host}: {error}"
                 continue
             self._rests.pop(number, None)
-            self._open = [c for c in self._open if not c.closed] + [connection]
+            with self._lock:
+                self._open = [c for c in self._open if not c.closed] + [connection]
             if self._closed:  # while this thread was connecting
                 _unbind(connection)
                 raise DatabaseError("ldap: closed")
@@ -396,12 +400,13 @@ def _failures() -> Iterator[None]:
 
 
 def _unbind(connection: Any) -> None:
-    """Hang up; also on a server that never answered, whose socket ldap3 forgets to close."""
+    """Hang up; also on a server that never answered, whose socket ldap3 forgets to close.
+
+    While another thread uses the connection ldap3 may fail in any way.
+    """
     sock = connection.socket
-    try:
+    with contextlib.suppress(Exception):
         connection.unbind()
-    except (LDAPException, OSError):
-        pass
     if sock is not None:
         sock.close()
 
