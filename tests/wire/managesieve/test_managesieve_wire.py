@@ -97,6 +97,8 @@ def command(data: bytes) -> Command:
         ('DELETESCRIPT "ünï"\r\n'.encode(), "DELETESCRIPT", ScriptName("ünï")),
         (b'RENAMESCRIPT "a" {1+}\r\nb\r\n', "RENAMESCRIPT", Rename("a", "b")),
         (b'HAVESPACE "a" 4294967295\r\n', "HAVESPACE", Space("a", 2**32 - 1)),
+        (b'HAVESPACE "a" 99999999999\r\n', "HAVESPACE", Space("a", 99999999999)),
+        (b'PUTSCRIPT  "a"   {5+}\r\nkeep;\r\n', "PUTSCRIPT", Script("a", b"keep;")),
         (b"LISTSCRIPTS\r\n", "LISTSCRIPTS", None),
         (b"LOGOUT\r\n", "LOGOUT", None),
         (b"STARTTLS\r\n", "STARTTLS", None),
@@ -126,7 +128,9 @@ def test_commands(data: bytes, name: str, args: object) -> None:
         (b'PUTSCRIPT "a"{1+}\r\nb\r\n', "PUTSCRIPT", "A space is missing between arguments."),
         (b'PUTSCRIPT "a"\r\n', "PUTSCRIPT", "A script's name and a script are needed"),
         (b'HAVESPACE "a" "1"\r\n', "HAVESPACE", "A script's name and a size are needed."),
-        (b'HAVESPACE "a" 4294967296\r\n', "HAVESPACE", "The size is too large a number."),
+        (b'HAVESPACE "a" %b\r\n' % (b"9" * 21), "HAVESPACE", "Invalid argument."),
+        (b'NOOP "\xff"\r\n', "NOOP", "The tag is not in UTF-8."),
+        (b"NOOP {1+}\r\n\xe4\r\n", "NOOP", "The tag is not in UTF-8."),
         (b'HAVESPACE "a" -1\r\n', "HAVESPACE", "Invalid argument."),
         (b"NOOP 5\r\n", "NOOP", "A tag is needed as string."),
         (b'AUTHENTICATE "A B"\r\n', "AUTHENTICATE", "That cannot be the name of a mechanism."),
@@ -207,7 +211,7 @@ def test_commands_go_round_in_any_pieces(
     wire = (
         b"RENAMESCRIPT %b %b\r\n" % (string(old), literal(new.encode()))
         + b"PUTSCRIPT %b %b\r\n" % (string(new), string(source))
-        + b"NOOP %b\r\n" % string(source)
+        + b"NOOP %b\r\n" % string(old)
     )
     cut = data.draw(st.integers(0, len(wire)))
     found = read([wire[:cut], wire[cut:]], Limits(10_000, 10_000))
@@ -215,7 +219,7 @@ def test_commands_go_round_in_any_pieces(
     assert [one.args for one in commands] == [
         Rename(old, new),
         Script(new, source),
-        Tag(source),
+        Tag(old.encode()),
     ]
 
 

@@ -20,9 +20,8 @@ _NAME: Final = re.compile(rb"[A-Za-z]{1,20}")
 _QUOTED: Final = re.compile(rb'"((?:[^"\\\r\n\0]|\\["\\])*)"')
 _ESCAPE: Final = re.compile(rb"\\(.)")
 _LITERAL: Final = re.compile(rb"\{[0-9]{1,20}\+?\}\r\n")
-_NUMBER: Final = re.compile(rb"[0-9]{1,10}(?=[ \r]|\Z)")
+_NUMBER: Final = re.compile(rb"[0-9]{1,20}(?=[ \r]|\Z)")
 _MECHANISM: Final = re.compile(r"[A-Za-z0-9_-]{1,20}")
-_LARGEST: Final = 2**32 - 1
 
 
 class BadCommand(Exception):
@@ -67,7 +66,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The name of a script and its size in octets."""
+    """The name of a script and its size in octets, however large a number."""
 
     name: str
     size: int
@@ -139,15 +138,16 @@ def parse_response(raw: RawCommand) -> bytes | None:
 
 
 def _tokens(text: bytes, literals: list[bytes]) -> list[_Token]:
-    """The arguments: strings as octets, numbers as ints."""
+    """The arguments: strings as octets, numbers as ints; more blanks than one do no harm."""
     tokens: list[_Token] = []
-    at = 0
     text = text.rstrip(b" ")
+    at = 0
     while at < len(text):
-        if tokens:
-            if text[at : at + 1] != b" ":
-                raise ValueError("A space is missing between arguments.")
+        start = at
+        while text[at : at + 1] == b" ":
             at += 1
+        if tokens and at == start:
+            raise ValueError("A space is missing between arguments.")
         token, at = _token(text, at, literals)
         tokens.append(token)
     return tokens
@@ -178,11 +178,11 @@ def _strings(tokens: list[_Token], what: str, count: int) -> list[bytes]:
     return found
 
 
-def _text(octets: bytes) -> str:
+def _text(octets: bytes, what: str = "A script's name") -> str:
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError("A script's name is not in UTF-8.") from None
+        raise ValueError(f"{what} is not in UTF-8.") from None
 
 
 def _name(tokens: list[_Token]) -> ScriptName:
@@ -208,13 +208,15 @@ def _rename(tokens: list[_Token]) -> Rename:
 def _space(tokens: list[_Token]) -> Space:
     if len(tokens) != 2 or not isinstance(tokens[0], bytes) or not isinstance(tokens[1], int):
         raise ValueError("A script's name and a size are needed.")
-    if tokens[1] > _LARGEST:
-        raise ValueError("The size is too large a number.")
     return Space(_text(tokens[0]), tokens[1])
 
 
 def _noop(tokens: list[_Token]) -> Tag:
-    return Tag(_strings(tokens, "A tag is", 1)[0] if tokens else None)
+    if not tokens:
+        return Tag(None)
+    [tag] = _strings(tokens, "A tag is", 1)
+    _text(tag, "The tag")
+    return Tag(tag)
 
 
 def _authenticate(tokens: list[_Token]) -> Authenticate:

@@ -18,6 +18,7 @@ from typing import Final
 from pillarbox.wire.sasl import base64
 
 _NUMBER: Final = re.compile(rb"[0-9]{1,9}")
+_LINES: Final = re.compile(rb"[0-9]{1,20}")
 _NAME: Final = re.compile(rb"[A-Za-z0-9]{3,12}")
 _MECHANISM: Final = re.compile(rb"[A-Za-z0-9_-]{1,20}")
 _DIGEST: Final = re.compile(rb"[0-9A-Fa-f]{32}")
@@ -42,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """A message number and how many lines of the body."""
+    """A message number and how many lines of the body; some clients mean all by 2^31 or more."""
 
     number: int
     lines: int
@@ -137,8 +138,8 @@ def _nothing(text: bytes) -> None:
         raise ValueError("No arguments are allowed here.")
 
 
-def _number(word: bytes) -> int:
-    if not _NUMBER.fullmatch(word):
+def _number(word: bytes, digits: re.Pattern[bytes] = _NUMBER) -> int:
+    if not digits.fullmatch(word):
         raise ValueError("Not a number.")
     return int(word)
 
@@ -158,7 +159,7 @@ def _top(text: bytes) -> Top:
     words = text.split()
     if len(words) != 2:
         raise ValueError("A message number and a number of lines are needed.")
-    return Top(_number(words[0]), _number(words[1]))
+    return Top(_number(words[0]), _number(words[1], _LINES))
 
 
 def _user(text: bytes) -> User:
