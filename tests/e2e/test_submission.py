@@ -152,9 +152,11 @@ def test_nothing_goes_without_a_login(server: Submitting, relay: FakeRelay) -> N
     answers = server.talk(
         "MAIL FROM:<a@b>",
         "AUTH PLAIN =",
-        "EHLO me",
+        "EHLO my pc",
         f"MAIL FROM:<{ALICE}>",
         "RCPT TO:<a@b>",
+        "DATA now",
+        "BDAT",
         bad,
         "AUTH PLAIN ###",
         "AUTH NOSUCH",
@@ -166,11 +168,12 @@ def test_nothing_goes_without_a_login(server: Submitting, relay: FakeRelay) -> N
         "QUIT",
     )
     codes = [answer.split("\n")[-1][:3] for answer in answers]
-    assert codes[:2] == ["503", "503"]
+    assert codes[:3] == ["530", "503", "250"]
     assert codes[3:] == [
-        "530", "503", "535", "501", "504", "550", "252", "500", "334", "501", "221",
+        "530", "530", "530", "530", "535", "501", "504", "550", "252", "500", "334", "501", "221",
     ]  # fmt: skip
-    assert answers[3] == "530 5.7.0 Authentication required"
+    assert answers[0] == answers[3] == "530 5.7.0 Authentication required"
+    assert answers[8] == "501 5.5.2 Invalid base64 data."
     assert relay.commands("MAIL") == []
     aborted = server.wait_events("login_aborted", 1, service="submission")
     assert aborted[-1]["fields"]["auth_attempts"] >= 1

@@ -133,7 +133,7 @@ C: ..
 S: 250 2.0.0 <bob@example.com> SESSION:1 Saved
 C: BDAT 2 LAST
 C:
-S: 503 5.5.1 No valid recipients
+S: 503 5.5.1 MAIL needed first
 C: NOOP
 S: 250 2.0.0 OK
 """,
@@ -185,7 +185,7 @@ S: 250 CHUNKING
 C: RCPT TO:<bob@example.com>
 S: 503 5.5.1 MAIL needed first
 C: DATA
-S: 503 5.5.1 No valid recipients
+S: 503 5.5.1 MAIL needed first
 C: MAIL FROM:<>
 S: 250 2.1.0 OK
 C: MAIL FROM:<>
@@ -220,7 +220,7 @@ def test_rset_in_the_middle(talk: Any) -> None:
 C: RSET
 S: 250 2.0.0 OK
 C: DATA
-S: 503 5.5.1 No valid recipients
+S: 503 5.5.1 MAIL needed first
 C: MAIL FROM:<>
 S: 250 2.1.0 OK
 C: LHLO again.example
@@ -490,5 +490,53 @@ def test_a_broken_bdat_ends_the_connection(talk: Any) -> None:
 C: BDAT all
 S: 501 5.5.4 Usage: BDAT <size> [LAST]
 C: MAIL FROM:<evil@x>
+"""
+    )
+
+
+@pytest.mark.parametrize("sender", ["<a@b@c>", "<ann@>", "<@example.com>"])
+def test_a_broken_sender_does_not_cost_the_mail(talk: Any, sender: str) -> None:
+    def check(world: Any) -> None:
+        [message] = world.users["bob@example.com"].boxes["INBOX"].messages
+        assert message.startswith(b"Return-Path: <>\r\n")
+
+    talk.all_ways(
+        HELLO
+        + f"""
+C: MAIL FROM:{sender} BODY=8BITMIME
+S: 250 2.1.0 OK
+C: RCPT TO:<bob@example.com>
+S: 250 2.1.5 OK
+C: DATA
+S: 354 End data with <CR><LF>.<CR><LF>
+C: Hello
+C: .
+S: 250 2.0.0 <bob@example.com> SESSION:1 Saved
+C: MAIL FROM:{sender} FOO=1
+S: 555 5.5.4 Unsupported parameter FOO
+C: MAIL FROM:ann@example.com
+S: 501 5.5.4 Invalid address: missing '<'
+C: MAIL FROM:<>
+S: 250 2.1.0 OK
+C: RCPT TO:{sender}
+S: 501 5.5.4 Invalid address
+C: QUIT
+S: 221 2.0.0 Bye
+""",
+        check,
+    )
+
+
+def test_only_a_quit_that_is_one_ends_the_session(talk: Any) -> None:
+    talk.all_ways(
+        HELLO
+        + """
+C: QUIT now
+S: 501 5.5.4 QUIT takes no parameters
+C: NOOP
+S: 250 2.0.0 OK
+C: QUIT
+S: 221 2.0.0 Bye
+C: NOOP
 """
     )

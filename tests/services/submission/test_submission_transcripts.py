@@ -57,13 +57,12 @@ TRANSCRIPTS = [
     (
         b"MAIL FROM:<a@x>\r\nMAIL FROM:<a@x>\r\nRSET\r\nRCPT TO:<b@y>\r\nBDAT 5 LAST\r\nhello"
         b"EHLO z\r\nwhat\r\nNOOP\nRSET x\r\nXCLIENT ADDR=1\r\nAUTH PLAIN\r\nVRFY bob\r\n"
-        b"EXPN list\r\nQUIT\r\n",
+        b"EXPN list\r\nQUIT x\r\nQUIT\r\n",
         [
             "250 2.1.0 sender ok",
             "503 5.5.1 Transaction already started",
             "250 2.0.0 OK",
-            "503 5.5.1 MAIL needed first",
-            "503 5.5.1 No valid recipients",
+            *["503 5.5.1 MAIL needed first"] * 2,
             "250-mail.example.com",
             "250-PIPELINING",
             "250-ENHANCEDSTATUSCODES",
@@ -80,6 +79,7 @@ TRANSCRIPTS = [
             "503 5.5.1 You are logged in already",
             "252 2.5.0 try it",
             "500 5.5.1 Unknown command",
+            "501 5.5.4 QUIT takes no parameters",
             "221 2.0.0 Bye",
         ],
     ),

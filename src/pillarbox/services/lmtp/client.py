@@ -15,8 +15,8 @@ from pillarbox.services.lmtp import commands
 from pillarbox.services.lmtp.backend import Backend
 from pillarbox.services.lmtp.transaction import Transaction
 from pillarbox.wire.proxy.dialogue import Origin
-from pillarbox.wire.smtp.command import Command, CommandLine
-from pillarbox.wire.smtp.reply import Reply, reply
+from pillarbox.wire.smtp.command import Command, CommandLine, parse, without_sender
+from pillarbox.wire.smtp.reply import Refused, Reply, reply
 from pillarbox.wire.smtp.session import LMTP, BodyEnd, ServerSession
 
 MAX_PROXIES: Final = 5
@@ -94,6 +94,20 @@ class LmtpClient(SmtpConnection[Transaction]):
         if not self._greeted:
             self._greeted = True
             self.put(reply(220, "", f"{self.backend.hostname} {self.backend.greeting}"))
+
+    def read(self, line: CommandLine) -> Command:
+        """Read a command.  Raises Refused.
+
+        A sender that cannot be read is nobody who could be answered, but no reason to lose the
+        mail: its transport would bounce it.  It becomes the null sender.
+        """
+        try:
+            return parse(line)
+        except Refused:
+            instead = without_sender(line)
+            if instead is None:
+                raise
+            return parse(instead)
 
     def obey(self, command: Command | None, line: CommandLine, scope: Scope | None) -> Reply | None:
         """Carry out a command."""

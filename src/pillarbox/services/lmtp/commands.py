@@ -61,7 +61,7 @@ def obey(
 
 def obeyed(client: LmtpClient, line: CommandLine, answer: Reply) -> None:
     """What may only begin once the answer is on its way."""
-    if line.name == "QUIT":
+    if line.name == "QUIT" and answer.success:
         client.finish("Logged out")
     elif line.name == "STARTTLS":
         if answer is replies.TLS_PIPELINED:

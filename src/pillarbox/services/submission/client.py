@@ -126,7 +126,7 @@ class SubmissionClient(SmtpConnection[Transaction]):
 
     def obeyed(self, line: CommandLine, answer: Reply) -> None:
         """QUIT."""
-        if line.name == "QUIT":
+        if line.name == "QUIT" and answer.success:
             self.finish("Logged out")
 
     def body_end(self, end: BodyEnd) -> None:

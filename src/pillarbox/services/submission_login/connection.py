@@ -1,8 +1,8 @@
 """An SMTP client before login: EHLO, STARTTLS, AUTH, XCLIENT, NOOP, RSET, HELP, VRFY, QUIT.
 
 What is the same in every protocol (attempts to log in, the way out, limits) is in
-`runtime.login.connection`; here are the words of SMTP (RFC 6409, RFC 4954).  MAIL before a login
-is refused with 530.  A proxy in login_trusted_networks may say by XCLIENT whom it acts for.
+`runtime.login.connection`; here are the words of SMTP (RFC 6409, RFC 4954).  Whatever belongs to a
+message is refused with 530 before a login, EHLO or not.  A proxy in login_trusted_networks may say by XCLIENT whom it acts for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ AUTH_FIRST: Final = reply(530, "5.7.0", "Authentication required")
 HELP: Final = reply(214, "2.0.0", "Log in with AUTH, then send; see RFC 6409")
 VRFY: Final = reply(252, "2.3.3", "Try RCPT instead")
 NOT_TRUSTED: Final = reply(550, "5.7.0", "You are not from a trusted network")
-_BAD: Final = frozenset({500, 501, 502, 503, 504})
+_BAD: Final = frozenset({500, 501, 502, 503, 504, 530})
+_AFTER_LOGIN: Final = frozenset({"MAIL", "RCPT", "DATA", "BDAT"})
 
 
 class SubmissionLogin(LoginConnection):
@@ -107,10 +108,7 @@ class SubmissionLogin(LoginConnection):
     def _line(self, line: CommandLine) -> None:
         if not self.count_command():
             return
-        try:
-            answer = self._wire.refusal(line) or self._command(parse(line))
-        except Refused as refused:
-            answer = refused.reply
+        answer = self._answer(line)
         if answer is None:
             return
         self._put(answer)
@@ -123,15 +121,23 @@ class SubmissionLogin(LoginConnection):
         elif line.name == "QUIT" and answer.success:
             self.finish("Logged out")
 
-    def _command(self, command: Command) -> Reply | None:
+    def _answer(self, line: CommandLine) -> Reply | None:
         """The reply; None: an attempt to log in has begun."""
+        if line.name in _AFTER_LOGIN:
+            return AUTH_FIRST
+        try:
+            return self._wire.refusal(line) or self._command(parse(line))
+        except Refused as refused:
+            return refused.reply
+
+    def _command(self, command: Command) -> Reply | None:
         if isinstance(command, Hello):
             return self._hello(command)
         if isinstance(command, Auth):
             return self._auth(command)
         if isinstance(command, Simple):
             return self._simple(command)
-        return AUTH_FIRST
+        raise RuntimeError(f"{type(command).__name__} before a login")
 
     def _hello(self, command: Hello) -> Reply:
         self.hello = command.domain

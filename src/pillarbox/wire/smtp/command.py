@@ -4,10 +4,14 @@ Two steps, because logs and events want a command's name even when its arguments
 `split` cuts a line in verb and arguments and cannot fail; `parse` makes one of the dataclasses
 below of it or raises `Refused` with the reply.  Verbs are case-insensitive; an unknown one has
 the name ``"unknown"``.  Which verbs a service takes, and when, is `session`'s business.
+
+A client's name in EHLO that cannot be one (``my pc``) is no reason to turn it away: what is odd in
+it becomes a dash, so that it can stand in a Received header.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,7 +39,7 @@ class CommandLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """LHLO, EHLO or HELO with the client's name or address literal."""
+    """LHLO, EHLO or HELO with the client's name or address literal, made fit to be shown."""
 
     verb: str
     domain: str
@@ -89,10 +93,12 @@ class Auth:
 Command = Hello | Mail | Rcpt | Data | Bdat | Simple | Auth
 
 _DOMAIN: Final = re.compile(rb"[A-Za-z0-9._:\x80-\xff-]+|\[[\x21-\x5a\x5e-\x7e]+\]")
+_ODD: Final = re.compile(rb"[^A-Za-z0-9._:-]+")
+_BROKEN_SENDER: Final = re.compile(rb"(FROM:[ \t]*)<[!#-;=?-~]+>(?=[ \t]|\Z)", re.IGNORECASE)
 _FROM: Final = re.compile(rb"FROM:[ \t]*", re.IGNORECASE)
 _TO: Final = re.compile(rb"TO:[ \t]*", re.IGNORECASE)
 _BDAT: Final = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?[ \t]*", re.IGNORECASE)
-_AUTH: Final = re.compile(rb"([A-Za-z0-9_-]{1,20})(?:[ \t]+([A-Za-z0-9+/=]+))?[ \t]*")
+_AUTH: Final = re.compile(rb"[ \t]*([A-Za-z0-9_-]{1,20})(?:[ \t]+([!-~]+))?[ \t]*")
 
 
 def split(line: bytes) -> CommandLine:
@@ -111,14 +117,24 @@ def parse(line: CommandLine) -> Command:
     return reader(line)
 
 
+def without_sender(line: CommandLine) -> CommandLine | None:
+    """A MAIL whose sender cannot be read, with the null sender in its place; None for all else.
+
+    Only what is between angle brackets without blanks and quotes counts as one.
+    """
+    if line.name != "MAIL" or not _BROKEN_SENDER.match(line.args):
+        return None
+    return line._replace(args=_BROKEN_SENDER.sub(rb"\1<>", line.args, count=1))
+
+
 def _hello(line: CommandLine) -> Hello:
     domain = line.args.strip(b" \t")
-    if not _DOMAIN.fullmatch(domain):
+    if not domain:
         raise refused(501, "5.5.4", f"Usage: {line.name} <domain>")
-    try:
-        return Hello(line.name, domain.decode())
-    except UnicodeDecodeError:
-        raise refused(501, "5.5.4", "Invalid domain: not UTF-8") from None
+    if _DOMAIN.fullmatch(domain):
+        with contextlib.suppress(UnicodeDecodeError):
+            return Hello(line.name, domain.decode())
+    return Hello(line.name, _ODD.sub(b"-", domain).decode())
 
 
 def _mail(line: CommandLine) -> Mail:

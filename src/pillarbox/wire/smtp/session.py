@@ -81,7 +81,12 @@ _OUT_OF_PLACE: Final[Mapping[str, Mapping[State, str]]] = {
         State.READY: "MAIL needed first",
         State.CHUNKS: "Message is being sent",
     },
-    "DATA": {State.CHUNKS: "DATA is not possible after BDAT"},
+    "DATA": {
+        State.GREETED: "Say hello first",
+        State.READY: "MAIL needed first",
+        State.CHUNKS: "DATA is not possible after BDAT",
+    },
+    "BDAT": {State.GREETED: "Say hello first", State.READY: "MAIL needed first"},
     "AUTH": {State.GREETED: "Say hello first"},
 }
 _NO_RECIPIENTS: Final = frozenset({"DATA", "BDAT"})
