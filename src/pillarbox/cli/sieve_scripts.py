@@ -17,7 +17,6 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from pillarbox.cli.failure import CONFIG, DATA, NO_INPUT, TEMPORARY, CommandFailed
-from pillarbox.cli.mail_user import become, userdb_fields
 from pillarbox.cli.options import ConfigOption, OverrideOption, UserOption, settings_of
 from pillarbox.cli.telling import SERVICE, telling
 from pillarbox.delivery.sieve_storage.compiling import Compiled
@@ -184,6 +183,9 @@ def _with_scripts(settings: Settings, name: str, work: Work[T]) -> T:
 
 
 async def _run(settings: Settings, name: str, work: Work[T]) -> T:
+    # Databases and mail take long to import, and trying a script out needs neither.
+    from pillarbox.cli.mail_user import become, userdb_fields
+
     async with telling(settings):
         user, fields = await userdb_fields(settings, name)
         scope = Scope(None, (f"service:{SERVICE}",), user=user, service=SERVICE)
