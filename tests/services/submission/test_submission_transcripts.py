@@ -67,7 +67,7 @@ TRANSCRIPTS = [
             "250-PIPELINING",
             "250-ENHANCEDSTATUSCODES",
             "250-CHUNKING",
-            "250-SIZE 10000000",
+            "250-SIZE 9998976",
             "250-8BITMIME",
             "250-BINARYMIME",
             "250-SMTPUTF8",

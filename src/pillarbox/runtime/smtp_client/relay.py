@@ -13,6 +13,9 @@ from pillarbox.runtime.smtp_client.target import Target
 from pillarbox.settings.model import Settings
 from pillarbox.wire.smtp.capabilities import Capabilities
 
+ROOM: Final = 1024
+"""What of the relay's SIZE is left for the header lines that we put on top of a message."""
+
 _HANDED_ON: Final = ("8BITMIME", "BINARYMIME", "SMTPUTF8", "DSN", "DELIVERBY", "VRFY")
 
 
@@ -47,7 +50,8 @@ def abilities(settings: Settings, relay: Capabilities | None) -> Capabilities:
 def hello_lines(settings: Settings, hostname: str, relay: Capabilities) -> list[str]:
     """The lines of the answer to EHLO that do not depend on the connection."""
     lines = [hostname, "PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING"]
-    sizes = [size for size in (settings.submission_max_mail_size, relay.size) if size]
+    theirs = relay.size - ROOM if relay.size > ROOM else relay.size
+    sizes = [size for size in (settings.submission_max_mail_size, theirs) if size]
     lines.append(f"SIZE {min(sizes)}" if sizes else "SIZE")
     for keyword in _HANDED_ON:
         if keyword == "BINARYMIME" and "CHUNKING" not in relay:

@@ -2,7 +2,8 @@
 
 What is the same in every protocol (attempts to log in, the way out, limits) is in
 `runtime.login.connection`; here are the words of SMTP (RFC 6409, RFC 4954).  Whatever belongs to a
-message is refused with 530 before a login, EHLO or not.  A proxy in login_trusted_networks may say by XCLIENT whom it acts for.
+message is refused with 530 before a login, EHLO or not.  A proxy in login_trusted_networks may say
+by XCLIENT whom it acts for.
 """
 
 from __future__ import annotations
