@@ -61,7 +61,7 @@ def test_group() -> None:
 def test_odd_strings() -> None:
     who = b'(({4}\r\nRen\xe9 NIL "r" "x"))'
     assert of(b'Subject: say "hi"\n\tand \\\nFrom: Ren\xe9 <r@x>\nIn-Reply-To: a\0b\n') == (
-        b'(NIL "say \\"hi\\"\tand \\\\" %b %b %b NIL NIL NIL "ab" NIL)' % (who, who, who)
+        b'(NIL "say \\"hi\\" and \\\\" %b %b %b NIL NIL NIL "ab" NIL)' % (who, who, who)
     )
 
 

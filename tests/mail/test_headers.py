@@ -36,7 +36,7 @@ def test_fields_and_body() -> None:
 def test_values_are_unfolded() -> None:
     block = split_header(MESSAGE)
     assert header_values(MESSAGE, block, b"Received") == [
-        b"from a\tby b; Mon, 6 Jan 2025",
+        b"from a by b; Mon, 6 Jan 2025",
         b"second",
     ]
     assert header_values(MESSAGE, block, b"subject") == [b"folded  here"]
@@ -70,6 +70,16 @@ def test_bare_line_feeds() -> None:
     assert [field[0] for field in block.fields] == [b"A", b"B"]
     assert data[block.body_start :] == b"body\r\n\r\n"
     assert header_values(data, block, b"A") == [b"1 2"]
+
+
+def test_line_ends_with_a_second_cr() -> None:
+    data = b"A: 1\r\r\nB: 2\r\r\n\r\r\nbody\r\r\n\r\r\n"
+    block = split_header(data)
+    assert header_values(data, block, b"A") == [b"1"]
+    assert data[block.body_start :] == b"body\r\r\n\r\r\n"
+    assert split_header(b"\r\r\nbody").body_start == 3
+    assert split_header(b"A: 1\r\n\r\n\r\r\nx").body_start == 8
+    assert split_header(b"A: 1\r\n\r\r\nx\r\n\r\n").body_start == 9
 
 
 def test_blank_continuation_is_no_end() -> None:
@@ -107,7 +117,7 @@ def test_never_raises_and_covers_the_header(data: bytes) -> None:
         assert name == name.upper()
         at = end
     assert 0 <= at <= block.body_start <= len(data)
-    assert data[at : block.body_start] in (b"", b"\n", b"\r\n")
+    assert data[at : block.body_start] in (b"", b"\n", b"\r\n", b"\r\r\n")
 
 
 NAMES = st.text(st.sampled_from("abcXYZ-0"), min_size=1, max_size=8).map(str.encode)
@@ -127,4 +137,4 @@ def test_round_trip(fields: list[tuple[bytes, list[bytes]]], newline: bytes) -> 
     assert [data[s:e] for _, s, _, e in block.fields] == lines
     for (name, value), (found, _, at, end) in zip(fields, block.fields):
         assert found == name.upper()
-        assert unfold(data[at:end]) == b"\t".join(value).strip(b" \t")
+        assert unfold(data[at:end]) == b" ".join(value).strip(b" \t")

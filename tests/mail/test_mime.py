@@ -215,6 +215,8 @@ def test_digest_defaults_to_messages() -> None:
         ("text/x; a", "text/x"),
         ("application/", "text/plain"),
         ("multipart; boundary=b", ["multipart/mixed", "text/plain"]),
+        ('"text/html"; charset=x', "text/html"),
+        ("text/html, text/plain", "text/html"),
     ],
 )
 def test_odd_content_types(value: str, expected: object) -> None:
@@ -236,6 +238,32 @@ def test_content_fields() -> None:
     assert tree.language == [b"en", b"de"]
     assert tree.disposition == (b"inline", [(b"filename", b"a b")])
     assert tree.encoding == b"8bit"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"inline"; filename=x', (b"inline", [(b"filename", b"x")])),
+        ("; filename=x", (b"attachment", [(b"filename", b"x")])),
+        ("", None),
+        (";", None),
+    ],
+)
+def test_odd_dispositions(value: str, expected: object) -> None:
+    assert parse(crlf(f"Content-Disposition: {value}\n\nbody\n")).disposition == expected
+
+
+def test_languages_behind_semicolons() -> None:
+    assert parse(crlf("Content-Language: de; en\n\nbody\n")).language == [b"de", b"en"]
+
+
+def test_line_ends_with_a_second_cr() -> None:
+    text = "Content-Type: multipart/mixed; boundary=b\n\n--b\nA: 1\n\nx\n--b--\n"
+    tree = parse(text.replace("\n", "\r\r\n").encode())
+    assert shape(tree) == ["multipart/mixed", "text/plain"]
+    part = tree.parts[0]
+    assert [name for name, *_ in part.header.fields] == [b"A"]
+    assert part.size == 2
 
 
 def nest(depth: int) -> bytes:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.mail.casemap import casemap
+from pillarbox.mail.headers import header_values
 from pillarbox.mail.mime import parse
 from pillarbox.mail.search_text import Pattern, iter_text
 
@@ -83,6 +84,17 @@ def test_encoded_files_are_passed_over() -> None:
     assert Pattern("zz").may_be_in(
         head + quoted + text.replace(b"Content-Type: text/plain\r\n", b"")
     )
+
+
+@pytest.mark.parametrize("fold", [b"\r\n ", b"\r\n\t", b"\n\t"])
+def test_a_fold_is_a_blank(fold: bytes) -> None:
+    data = b"Subject: minutes of" + fold + b"the meeting\r\n\r\nbody\r\n"
+    pattern = Pattern("of the meeting")
+    tree = parse(data)
+    assert pattern.may_be_in(data)
+    assert pattern.in_message(data, tree, headers=True)
+    (subject,) = header_values(data, tree.header, b"Subject")
+    assert pattern.in_value(subject)
 
 
 def test_header_values() -> None:

@@ -6,9 +6,10 @@ value_start, end)``, offsets into the message, the name upper-cased, ``end`` beh
 A line that is no field (no colon, a blank in the name, an orphaned continuation) is kept with
 the name ``b""`` so that the header can be told byte for byte.
 
-The one trick: two ``find`` calls tell where the header ends, then one regex walks its fields.
+The one trick: a few ``find`` calls tell where the header ends, then one regex walks its fields.
 It never raises.  Beyond ``max_fields`` fields nothing is listed any more, but `body_start` is
-still right.  Line ends may be CRLF or bare LF.
+still right.  Line ends may be CRLF or bare LF, or the CR CR LF of programs that write CRLF where
+LF is made CRLF.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ MAX_FIELDS: Final = 10_000
 
 Field = tuple[bytes, int, int, int]
 
+_EMPTY_LINES: Final = (b"\n\r\n", b"\n\n", b"\n\r\r\n")
 _FIELD: Final = re.compile(rb"(?:([^:\s]+)[ \t]*:())?[^\n]*(?:\n[ \t][^\n]*)*\n?")
 
 
@@ -42,13 +44,16 @@ def header_end(raw: bytes, start: int, end: int) -> tuple[int, int]:
         return start, start + 2
     if raw.startswith(b"\n", start, end):
         return start, start + 1
-    crlf = raw.find(b"\n\r\n", start, end)
-    bare = raw.find(b"\n\n", start, end if crlf < 0 else crlf + 1)
-    if bare >= 0:
-        return bare + 1, bare + 2
-    if crlf >= 0:
-        return crlf + 1, crlf + 3
-    return end, end
+    if raw.startswith(b"\r\r\n", start, end):
+        return start, start + 3
+    found = end, end
+    limit = end
+    for line in _EMPTY_LINES:
+        at = raw.find(line, start, limit)
+        if at >= 0:
+            found = at + 1, at + len(line)
+            limit = at + 1
+    return found
 
 
 def split_header(
@@ -74,8 +79,12 @@ def split_header(
 
 
 def unfold(value: bytes) -> bytes:
-    """A field's value without line ends and without blanks around it (RFC 5322 2.2.3)."""
+    """A field's value without line ends and without blanks around it (RFC 5322 2.2.3).
+
+    A tab that begins a line is read as a blank: the reader of a subject sees no difference.
+    """
     if b"\n" in value:
+        value = value.replace(b"\n\t", b"\n ")
         value = value.replace(b"\r\n", b"").replace(b"\n", b"")
     return value.strip(b" \t\r")
 

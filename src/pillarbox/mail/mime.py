@@ -6,7 +6,8 @@ boundaries first, so an outer delimiter ends whatever is inside, closed or not, 
 that is a prefix of another is no problem: a delimiter line must hold nothing but the boundary,
 ``--`` and blanks.
 
-Readings of bad MIME: a Content-Type that cannot be read is text/plain.  A multipart without a
+Readings of bad MIME: a Content-Type that cannot be read is text/plain.  A Content-Disposition with
+nothing but parameters is an attachment.  A multipart without a
 boundary, or whose boundary never comes, has one text/plain part that is its whole body.  A part
 whose end is missing goes on to the end of what it is in.  Limits, never errors: containers deeper
 than ``depth`` are told as application/octet-stream and not opened; when ``parts`` are found, the
@@ -25,9 +26,9 @@ from pillarbox.mail.buffer import Buffer, as_bytes
 from pillarbox.mail.headers import HeaderBlock, split_header, unfold
 from pillarbox.mail.parameters import Params, parse_parameters, without_comments
 
-_TYPE: Final = re.compile(rb"([^\s/;]+)\s*/\s*([^\s/;]+)")
+_TYPE: Final = re.compile(rb"\"?([^\s/;,\"]+)\s*/\s*([^\s/;,\"]+)")
 _DELIMITER_TAIL: Final = re.compile(rb"(--)?[ \t]*\r*(?:\n|\Z)")
-_WORDS: Final = re.compile(rb"[^\s,\"]+")
+_WORDS: Final = re.compile(rb"[^\s,;\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,9 @@ def _content_type(part: Part, value: bytes) -> None:
 
 def _disposition(part: Part, value: bytes) -> None:
     head, params = parse_parameters(value)
-    words = head.split(None, 1)
+    words = head.replace(b'"', b" ").split(None, 1)
+    if not words and params:
+        words = [b"attachment"]
     if words and part.disposition is None:
         part.disposition = words[0].lower(), params
 

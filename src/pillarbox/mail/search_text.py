@@ -23,7 +23,7 @@ from pillarbox.mail.charsets import decode_text, decode_words
 from pillarbox.mail.mime import Part
 from pillarbox.mail.parameters import parameter
 
-_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
+_FOLD: Final = re.compile(rb"\r?\n[ \t]")
 _RAW_ENCODINGS: Final = frozenset({None, b"7bit", b"8bit", b"binary"})
 _NOT_ASCII_BASED: Final = re.compile(
     rb"utf-?(?:7|16|32)|iso-2022|hz|ucs|unicode|gb|big5|x?-?s(?:hift.)?jis|cp9|windows-(?:31j|9)"
@@ -44,7 +44,7 @@ _PLAIN_CHARSET: Final = re.compile(
 
 def header_text(data: Buffer, part: Part) -> str:
     """The header of a part as text: unfolded, encoded words decoded."""
-    return decode_words(_FOLD.sub(b"", as_bytes(data)[part.start : part.body_start]))
+    return decode_words(_FOLD.sub(b" ", as_bytes(data)[part.start : part.body_start]))
 
 
 def part_text(data: Buffer, part: Part) -> str:
@@ -110,7 +110,7 @@ class Pattern:
             return True
         if b" " not in self.raw and b"\t" not in self.raw:
             return False
-        unfolded = upper.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t")
+        unfolded = upper.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b" ")
         return self.raw in unfolded
 
     def in_message(self, data: Buffer, part: Part, headers: bool) -> bool:
@@ -129,8 +129,8 @@ class Pattern:
         """Whether it is anywhere in a part's header."""
         header = raw[part.start : part.body_start]
         if self.raw is not None and b"=?" not in header and header.isascii():
-            return self.raw in _FOLD.sub(b"", header).upper()
-        return self.in_text(decode_words(_FOLD.sub(b"", header)))
+            return self.raw in _FOLD.sub(b" ", header).upper()
+        return self.in_text(decode_words(_FOLD.sub(b" ", header)))
 
     def in_part(self, raw: bytes, part: Part) -> bool:
         """Whether it is in the text of a text part."""

@@ -71,6 +71,8 @@ CASES: list[tuple[bytes, Arguments]] = [
     (b"ID NIL", Id(())),
     (b"ID ()", Id(())),
     (b'ID ("name" "x" "os" NIL)', Id(((b"name", b"x"), (b"os", None)))),
+    (b"ID", Id(())),
+    (b'ID ( name x "os" "NIL" "v" )', Id(((b"name", b"x"), (b"os", b"NIL"), (b"v", None)))),
     (b"ENABLE condstore X-FOO", Enable(("CONDSTORE", "X-FOO"))),
     (b"COMPRESS DEFLATE", Compress("DEFLATE")),
     (b"SELECT inbox", Select("INBOX")),
@@ -186,6 +188,29 @@ CASES: list[tuple[bytes, Arguments]] = [
         Fetch(((1, 0),), ("FLAGS",), 12345, True, True),
     ),
     (b"SEARCH ALL", Search(keys.All(), None, "UTF-8", False)),
+    # Blanks inside of lists, and more than one where one is due.
+    (b"FETCH 1 ( UID  FLAGS )", Fetch(((1, 1),), ("UID", "FLAGS"), None, False, False)),
+    (b"FETCH 1 UID  ( CHANGEDSINCE 5 )", Fetch(((1, 1),), ("UID",), 5, False, False)),
+    (
+        b"FETCH 1 BODY[HEADER.FIELDS  ( To )]",
+        Fetch(
+            ((1, 1),),
+            (section(b"BODY[HEADER.FIELDS (To)]", "HEADER.FIELDS", (), (b"TO",)),),
+            None,
+            False,
+            False,
+        ),
+    ),
+    (b"STORE 1 FLAGS ( x )", Store(((1, 1),), "replace", False, (b"x",), None, False)),
+    (b"STORE 1 ( UNCHANGEDSINCE 5 )  FLAGS ()", Store(((1, 1),), "replace", False, (), 5, False)),
+    (b"STATUS x ( MESSAGES )", Status("x", ("MESSAGES",))),
+    (b"SELECT x  ( CONDSTORE )", Select("x", True)),
+    (b"SELECT x ()", Select("x")),
+    (
+        b"SELECT x (QRESYNC ( 1  2  3 ( 4 5 ) ) )",
+        Select("x", False, QResync(1, 2, ((3, 3),), ((4, 4),), ((5, 5),))),
+    ),
+    (b"CREATE x  ( USE ( \\Sent ) )", Create("x", ("\\Sent",))),
 ]
 
 
@@ -218,6 +243,8 @@ KEYS: list[tuple[bytes, keys.Key]] = [
     (b"KEYWORD $F UNKEYWORD y", keys.And((keys.Keyword(b"$F", True), keys.Keyword(b"y", False)))),
     (b"BEFORE 1-Feb-1994", keys.InternalDate("before", DAY)),
     (b'SINCE "01-feb-1994"', keys.InternalDate("since", DAY)),
+    (b'SINCE " 1-Feb-1994"', keys.InternalDate("since", DAY)),
+    (b"( SEEN )", SEEN),
     (b"SENTON 1-Feb-1994", keys.SentDate("on", DAY)),
     (b"LARGER 0 SMALLER 9", keys.And((keys.Size("larger", 0), keys.Size("smaller", 9)))),
     (b"YOUNGER 60", keys.Within("younger", 60)),
@@ -253,8 +280,8 @@ def test_search_return_options() -> None:
         b"LOGIN bob pw x",
         b"LOGIN (bob) pw",
         b"AUTHENTICATE PLAIN a*b",
-        b"ID",
-        b'ID ("name")',
+        b"ID name",
+        b'ID ("name" (x))',
         b"ENABLE",
         b"SELECT",
         b"SELECT x (FOO)",

@@ -197,7 +197,9 @@ class ImapSession(OrderedInput):
         try:
             command = parse_command(raw, self.settings.imap_max_nesting)
         except BadCommand as error:
-            self._refuse(raw, error)
+            # The end of an IDLE that ended before it came needs no answer.
+            if raw.text.upper() != b"DONE":
+                self._refuse(raw, error)
             return
         run = Run.of(self, command)
         if command.name not in ALLOWED[self.protocol_state]:

@@ -110,14 +110,14 @@ def _cached_rest(text: bytes) -> _Rest:
 def _rest(lexer: Lexer) -> _Rest:
     """What follows the sequence set: items, CHANGEDSINCE's value, whether VANISHED."""
     found = items(lexer)
-    changedsince, vanished = _modifiers(lexer) if lexer.skip(b" (") else (None, False)
+    changedsince, vanished = _modifiers(lexer) if lexer.more() else (None, False)
     lexer.finish()
     return found, changedsince, vanished
 
 
 def items(lexer: Lexer) -> tuple[Item, ...]:
     """One macro, one item, or a list of items; doubles are dropped."""
-    if not lexer.skip(b"("):
+    if not lexer.opens():
         macro = _NAME.match(lexer.text, lexer.at)
         name = macro.group().decode("ascii").upper() if macro is not None else ""
         if macro is not None and name in _MACROS:
@@ -125,7 +125,7 @@ def items(lexer: Lexer) -> tuple[Item, ...]:
             return _MACROS[name]
         return (_item(lexer),)
     found = [_item(lexer)]
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         lexer.space()
         found.append(_item(lexer))
     return tuple(dict.fromkeys(found))
@@ -191,9 +191,10 @@ def _specifier(lexer: Lexer) -> tuple[What, tuple[bytes, ...], bytes]:
     what: What = word.decode("ascii")  # type: ignore[assignment]
     if not word.startswith(b"HEADER.FIELDS"):
         return what, (), word
-    lexer.expect(b" (")
+    lexer.space()
+    lexer.begin_list()
     names = [lexer.astring()]
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         lexer.space()
         names.append(lexer.astring())
     text = b"%b (%b)" % (word, b" ".join(astring(name) for name in names))
@@ -201,10 +202,11 @@ def _specifier(lexer: Lexer) -> tuple[What, tuple[bytes, ...], bytes]:
 
 
 def _modifiers(lexer: Lexer) -> tuple[int | None, bool]:
+    lexer.begin_list()
     changedsince = None
     vanished = False
     first = True
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         if not first:
             lexer.space()
         first = False

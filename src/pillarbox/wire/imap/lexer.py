@@ -30,7 +30,7 @@ _ESCAPE: Final = re.compile(rb"\\(.)")
 _MARKER: Final = re.compile(rb"\{[0-9]+\+?\}\r\n")
 _NUMBER: Final = re.compile(rb"[0-9]{1,20}")
 _FLAG: Final = re.compile(rb"\\?[!#$&'+\x2c-\x5b\x5e-\x7a|}~]+")
-_DATE: Final = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1(?=[ )]|$)')
+_DATE: Final = re.compile(rb'("?) ?([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1(?=[ )]|$)')
 _MONTHS: Final = {
     name: number
     for number, name in enumerate(
@@ -83,6 +83,34 @@ class Lexer:
             self.at += len(token)
             return True
         return False
+
+    def opens(self) -> bool:
+        """Move over the ``(`` of a list if it is next, and blanks behind it."""
+        if not self.skip(b"("):
+            return False
+        while self.peek() == 32:
+            self.at += 1
+        return True
+
+    def closes(self) -> bool:
+        """Move over the ``)`` of a list if it is next, and blanks before it."""
+        at = self.at
+        while self.text.startswith(b" ", at):
+            at += 1
+        if self.text.startswith(b")", at):
+            self.at = at + 1
+            return True
+        return False
+
+    def begin_list(self) -> None:
+        """Move over the ``(`` of a list."""
+        if not self.opens():
+            self.fail("(")
+
+    def end_list(self) -> None:
+        """Move over the ``)`` of a list."""
+        if not self.closes():
+            self.fail(")")
 
     def expect(self, token: bytes) -> None:
         """Move over these very bytes."""
@@ -205,9 +233,9 @@ class Lexer:
 
     def flag_list(self) -> tuple[bytes, ...]:
         """Flags in parentheses, maybe none."""
-        self.expect(b"(")
+        self.begin_list()
         flags: list[bytes] = []
-        while not self.skip(b")"):
+        while not self.closes():
             if flags:
                 self.space()
             flags.append(self.flag())

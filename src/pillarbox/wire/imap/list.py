@@ -95,9 +95,9 @@ def _name(raw: bytes) -> str | None:
 
 
 def _selection(lexer: Lexer) -> frozenset[str]:
-    lexer.expect(b"(")
+    lexer.begin_list()
     options: set[str] = set()
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         if options:
             lexer.space()
         name = lexer.word().decode("ascii")
@@ -110,9 +110,9 @@ def _selection(lexer: Lexer) -> frozenset[str]:
 
 
 def _patterns(lexer: Lexer) -> list[bytes]:
-    lexer.expect(b"(")
+    lexer.begin_list()
     patterns = [lexer.list_mailbox()]
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         lexer.space()
         patterns.append(lexer.list_mailbox())
         if len(patterns) > MAX_PATTERNS:
@@ -123,10 +123,11 @@ def _patterns(lexer: Lexer) -> list[bytes]:
 def _returns(lexer: Lexer, found: List) -> None:
     if lexer.word() != b"RETURN":
         raise BadSyntax("Expected RETURN after LIST patterns")
-    lexer.expect(b" (")
+    lexer.space()
+    lexer.begin_list()
     options: set[str] = set()
     first = True
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         if not first:
             lexer.space()
         first = False

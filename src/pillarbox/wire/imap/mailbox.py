@@ -35,13 +35,14 @@ def parse_create(lexer: Lexer) -> Create:
     lexer.space()
     mailbox = lexer.mailbox()
     uses: tuple[str, ...] = ()
-    if lexer.skip(b" ("):
+    if lexer.more():
+        lexer.begin_list()
         name = lexer.word()
         if name != b"USE":
             raise BadSyntax(f"Unknown CREATE parameter {name.decode('ascii')}")
         lexer.space()
         uses = tuple(flag.decode("ascii") for flag in lexer.flag_list())
-        lexer.expect(b")")
+        lexer.end_list()
     lexer.finish()
     return Create(mailbox, uses)
 

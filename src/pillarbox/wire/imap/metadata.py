@@ -88,9 +88,9 @@ def parse_setmetadata(lexer: Lexer) -> SetMetadata:
     lexer.space()
     mailbox = lexer.mailbox()
     lexer.space()
-    lexer.expect(b"(")
+    lexer.begin_list()
     values: dict[str, tuple[str, bytes | None]] = {}
-    while not values or not lexer.skip(b")"):
+    while not values or not lexer.closes():
         if values:
             lexer.space()
         name = _checked(lexer.astring(), whole=True)
@@ -104,10 +104,10 @@ def parse_setmetadata(lexer: Lexer) -> SetMetadata:
 
 def entry_names(lexer: Lexer) -> tuple[str, ...]:
     """``entry / "(" entry *(SP entry) ")"``; doubles are dropped."""
-    if not lexer.skip(b"("):
+    if not lexer.opens():
         return (_checked(lexer.astring(), whole=False),)
     names: dict[str, str] = {}
-    while not names or not lexer.skip(b")"):
+    while not names or not lexer.closes():
         if names:
             lexer.space()
         name = _checked(lexer.astring(), whole=False)
@@ -118,9 +118,9 @@ def entry_names(lexer: Lexer) -> tuple[str, ...]:
 
 
 def _options(lexer: Lexer, found: GetMetadata) -> None:
-    lexer.expect(b"(")
+    lexer.begin_list()
     first = True
-    while first or not lexer.skip(b")"):
+    while first or not lexer.closes():
         if not first:
             lexer.space()
         first = False

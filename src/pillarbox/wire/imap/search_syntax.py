@@ -57,9 +57,9 @@ def _ahead(lexer: Lexer, word: bytes) -> bool:
 
 def _returns(lexer: Lexer) -> frozenset[str]:
     lexer.at += len(b"RETURN ")
-    lexer.expect(b"(")
+    lexer.begin_list()
     options: set[str] = set()
-    while not lexer.skip(b")"):
+    while not lexer.closes():
         if options:
             lexer.space()
         name = lexer.word().decode("ascii")
@@ -111,9 +111,9 @@ class _Keys:
     def group(self) -> Key:
         lexer = self.lexer
         lexer.nested(1)
-        lexer.expect(b"(")
+        lexer.begin_list()
         found = [self.key()]
-        while not lexer.skip(b")"):
+        while not lexer.closes():
             lexer.space()
             found.append(self.key())
         lexer.nested(-1)

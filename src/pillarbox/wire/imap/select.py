@@ -36,12 +36,14 @@ def parse_select(lexer: Lexer) -> Select:
     """``SP mailbox [SP "(" parameters ")"]``."""
     lexer.space()
     select = Select(lexer.mailbox())
-    if lexer.skip(b" (") and not lexer.skip(b")"):
-        while True:
+    if lexer.more():
+        lexer.begin_list()
+        first = True
+        while not lexer.closes():
+            if not first:
+                lexer.space()
+            first = False
             _parameter(lexer, select)
-            if lexer.skip(b")"):
-                break
-            lexer.space()
     lexer.finish()
     return select
 
@@ -58,22 +60,24 @@ def _parameter(lexer: Lexer, select: Select) -> None:
 
 
 def _qresync(lexer: Lexer) -> QResync:
-    lexer.expect(b"(")
+    lexer.begin_list()
     uidvalidity = lexer.number()
     lexer.space()
     found = QResync(uidvalidity, lexer.mod_sequence())
-    if lexer.skip(b" "):
-        if lexer.peek() != 40:
-            found.known_uids = _plain_set(lexer)
-            if not lexer.skip(b" "):
-                lexer.expect(b")")
-                return found
-        lexer.expect(b"(")
-        found.match_seqs = _plain_set(lexer)
+    if lexer.closes():
+        return found
+    lexer.space()
+    if lexer.peek() != 40:
+        found.known_uids = _plain_set(lexer)
+        if lexer.closes():
+            return found
         lexer.space()
-        found.match_uids = _plain_set(lexer)
-        lexer.expect(b")")
-    lexer.expect(b")")
+    lexer.begin_list()
+    found.match_seqs = _plain_set(lexer)
+    lexer.space()
+    found.match_uids = _plain_set(lexer)
+    lexer.end_list()
+    lexer.end_list()
     return found
 
 

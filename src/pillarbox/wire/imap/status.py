@@ -32,9 +32,9 @@ def parse_status(lexer: Lexer) -> Status:
 
 def status_items(lexer: Lexer) -> tuple[str, ...]:
     """``"(" status-att *(SP status-att) ")"``; doubles are dropped."""
-    lexer.expect(b"(")
+    lexer.begin_list()
     items: list[str] = []
-    while not items or not lexer.skip(b")"):
+    while not items or not lexer.closes():
         if items:
             lexer.space()
         name = lexer.word().decode("ascii")

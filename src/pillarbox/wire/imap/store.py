@@ -38,13 +38,14 @@ def parse_store(lexer: Lexer, uid: bool = False) -> Store:
     sequence = lexer.sequence_set()
     lexer.space()
     unchangedsince = None
-    if lexer.skip(b"("):
+    if lexer.opens():
         name = lexer.word()
         if name != b"UNCHANGEDSINCE":
             raise BadSyntax(f"Unknown STORE modifier {name.decode('ascii')}")
         lexer.space()
         unchangedsince = lexer.mod_sequence(smallest=0)
-        lexer.expect(b") ")
+        lexer.end_list()
+        lexer.space()
     item = lexer.word()
     if item not in _ITEMS:
         raise BadSyntax(f"Unknown STORE item {item.decode('ascii')}")
