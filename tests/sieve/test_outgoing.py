@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pillarbox.sieve.encoded_words import address_line
 from pillarbox.sieve.extensions.enotify import Notify
 from pillarbox.sieve.extensions.vacation import Vacation
 from pillarbox.sieve.message import Message
@@ -81,15 +82,72 @@ def test_a_subject_is_encoded() -> None:
     assert message_from_bytes(octets, policy=policy.SMTP)["Subject"] == "Grüße"
 
 
+@pytest.mark.parametrize(
+    ("sender", "line"),
+    [
+        ("Jürgen <j@example.com>", b"From: =?utf-8?b?SsO8cmdlbg==?= <j@example.com>\r\n"),
+        ('"M, Jürgen" <j@example.com>', b"From: =?utf-8?b?TSwgSsO8cmdlbg==?= <j@example.com>\r\n"),
+        ("Jim <j@example.com>", b"From: Jim <j@example.com>\r\n"),
+    ],
+)
+def test_the_address_behind_a_name_is_not_encoded(sender: str, line: bytes) -> None:
+    action = vacation()
+    action.sender = sender
+    assert line in vacation_reply(action, ORIGINAL, STAMP)
+    told = Notify(method="mailto:", to=("a@example.org",), cc=(), bcc=(), sender=sender)
+    assert line in notification(told, ORIGINAL, STAMP, "b@example.com")
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        (b"From: Ann Ash <A@example.org>", b"To: Ann Ash <a@example.org>\r\n"),
+        (b"From: x@y.example, \"Ash, Ann\" <a@example.org>",
+         b'To: "Ash, Ann" <a@example.org>\r\n'),
+        (b'From: "Ann \\"A\\"" <a@example.org>', b'To: "Ann \\"A\\"" <a@example.org>\r\n'),
+        (b"From: =?utf-8?q?=C3=84nn?= <a@example.org>",
+         b"To: =?utf-8?b?w4Rubg==?= <a@example.org>\r\n"),
+        (b"From: b@example.org\r\nSender: Ann <a@example.org>", b"To: Ann <a@example.org>\r\n"),
+        (b"From: Bob <b@example.org>", b"To: <a@example.org>\r\n"),
+        (b"From: Bob: a@example.org;", b"To: <a@example.org>\r\n"),
+        (b"", b"To: <a@example.org>\r\n"),
+    ],
+)  # fmt: skip
+def test_a_reply_calls_the_sender_by_name(fields: bytes, line: bytes) -> None:
+    octets = vacation_reply(vacation(), Message(fields + b"\r\n\r\nx\r\n"), STAMP)
+    assert line in octets
+
+
+@given(st.text(), st.text())
+def test_no_name_adds_a_field(name: str, other: str) -> None:
+    octets = address_line("To", f"{name}\r\nX-Evil: {other}", "a@example.org")
+    assert octets.count(b"\r\n") == octets.count(b"\r\n ") + 1
+    assert octets.endswith(b"<a@example.org>\r\n")
+    assert octets.isascii()
+
+
+def test_only_ids_are_referred_to() -> None:
+    original = Message(
+        b"Message-ID: <two@example.org> (sent again)\r\nIn-Reply-To: yours of <one@example.org>"
+        b" and <zero@example.org>\r\n\r\nText\r\n"
+    )
+    octets = vacation_reply(vacation(), original, STAMP)
+    assert b"In-Reply-To: <two@example.org>\r\n" in octets
+    assert b"References: <one@example.org> <two@example.org>\r\n" in octets
+
+
 def test_reject_is_a_report_of_three_parts() -> None:
     octets = reject_message(
-        Reject(reason="No.\n"), ORIGINAL, STAMP, "a@example.org", "b@example.com", "mx.example.com"
-    )
+        Reject(reason="No.\n"), ORIGINAL, STAMP, "a@example.org", "b@example.com", "mx.example.com",
+        "postmaster@example.com",
+    )  # fmt: skip
     read = message_from_bytes(octets, policy=policy.SMTP)
     assert read.get_content_type() == "multipart/report"
     kinds = [part.get_content_type() for part in read.iter_parts()]
     assert kinds == ["text/plain", "message/disposition-notification", "text/rfc822-headers"]
     assert b"Disposition: automatic-action/MDN-sent-automatically; deleted\r\n" in octets
+    assert read["From"] == "Mail Delivery Subsystem <postmaster@example.com>"
+    assert read["Subject"] == "Rejected: Hi"
 
 
 def test_notification_hides_bcc() -> None:

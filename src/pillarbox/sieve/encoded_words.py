@@ -1,7 +1,8 @@
 """Text as a header value: RFC 2047 words where it must be, folded lines of at most 78 octets.
 
 Plain ASCII stays as it is and is folded at blanks; anything else becomes base64 encoded words of
-UTF-8, each of whole characters and at most 75 octets.
+UTF-8, each of whole characters and at most 75 octets.  In a field of addresses only a name may
+become that, never the address behind it (RFC 2047 section 5).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from typing import Final
 
 _PLAIN: Final = re.compile(r"[\t\x20-\x7e]*\Z")
+_ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+\Z")
 _WIDTH: Final = 78
 _OVERHEAD: Final = 12  # =?utf-8?b?…?=
 _WORD_OCTETS: Final = 45  # 60 characters of base64
@@ -22,10 +24,29 @@ def header_line(name: str, text: str) -> bytes:
     if _PLAIN.match(value) and "=?" not in value:
         words = re.split(r"(?<=[^ \t])(?=[ \t])", value)
     else:
-        words = [
-            " " * bool(number) + word
-            for number, word in enumerate(encode_words(value.strip(), len(name) + 2))
-        ]
+        words = _spaced(encode_words(value.strip(), len(name) + 2))
+    return _folded(name, words)
+
+
+def address_line(name: str, display: str, address: str) -> bytes:
+    """A field with one address and the name of whom it belongs to, "" if that is not known."""
+    display = " ".join(display.split())
+    if not display:
+        words = []
+    elif not _PLAIN.match(display) or "=?" in display:
+        words = encode_words(display, len(name) + 2)
+    elif _ATOMS.match(display):
+        words = display.split(" ")
+    else:
+        words = ['"' + re.sub(r'([\\"])', r"\\\1", display) + '"']
+    return _folded(name, _spaced([*words, f"<{address}>"]))
+
+
+def _spaced(words: list[str]) -> list[str]:
+    return [" " * bool(number) + word for number, word in enumerate(words)]
+
+
+def _folded(name: str, words: list[str]) -> bytes:
     lines = [f"{name}: "]
     for word in words:
         if len(lines[-1]) + len(word) > _WIDTH and lines[-1].strip() and word[:1] in " \t":

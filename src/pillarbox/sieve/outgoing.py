@@ -8,22 +8,27 @@ for whom it was redirected, which is how loops are found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
+from pillarbox.mail.addresses import Address, parse_addresses
+from pillarbox.mail.charsets import decode_words, guess
 from pillarbox.mail.headers import split_header
-from pillarbox.sieve.encoded_words import header_line
+from pillarbox.sieve.encoded_words import address_line, header_line
 from pillarbox.sieve.message import Message
 from pillarbox.sieve.result import Reject
 
 if TYPE_CHECKING:
+    from pillarbox.sieve.environment import Envelope
     from pillarbox.sieve.extensions.enotify import Notify
     from pillarbox.sieve.extensions.report import Report
     from pillarbox.sieve.extensions.vacation import Vacation
 
+_ID: Final = re.compile(r"<[^<>\s]+>")
 REDIRECTED_FROM: Final = "X-Sieve-Redirected-From"
 
 _TEXT: Final = (
@@ -73,7 +78,32 @@ def written_entity(text: str) -> bytes:
 
 
 def _header(fields: Sequence[tuple[str, str]]) -> bytes:
-    return b"".join(header_line(name, value) for name, value in fields if value)
+    return b"".join(_line(name, value) for name, value in fields if value)
+
+
+def _line(name: str, value: str) -> bytes:
+    if name != "From" or value.isascii():
+        return header_line(name, value)
+    addresses = parse_addresses(value.encode("utf-8", "replace"))
+    address = _bare(addresses[0]) if len(addresses) == 1 else ""
+    if not address or not address.isascii():
+        return header_line(name, value)
+    return address_line(name, guess(addresses[0].name or b""), address)
+
+
+def _bare(address: Address) -> str:
+    return guess(b"%s@%s" % (address.mailbox, address.host)) if address.host else ""
+
+
+def _addressed(original: Message, address: str) -> bytes:
+    """The To field of a reply, with the name that the sender goes by in the message."""
+    for name in ("from", "sender"):
+        for field in original.fields(name)[:1]:
+            for known in parse_addresses(field.raw):
+                same = _bare(known).lower() == address.lower()
+                if same and known.name and address.isascii():
+                    return address_line("To", decode_words(known.name), address)
+    return header_line("To", f"<{address}>")
 
 
 def _stamped(stamp: Stamp) -> list[tuple[str, str]]:
@@ -82,11 +112,15 @@ def _stamped(stamp: Stamp) -> list[tuple[str, str]]:
 
 def _in_reply(original: Message) -> list[tuple[str, str]]:
     """In-Reply-To and References (RFC 5322 section 3.6.4)."""
-    ids = [field.text for field in original.fields("message-id")[:1]]
+    ids = _ids(original, "message-id")[:1]
     if not ids:
         return []
-    before = [f.text for f in (original.fields("references") or original.fields("in-reply-to"))[:1]]
+    before = _ids(original, "references") or _ids(original, "in-reply-to")[:1]
     return [("In-Reply-To", ids[0]), ("References", " ".join([*before, ids[0]]))]
+
+
+def _ids(message: Message, name: str) -> list[str]:
+    return [found for field in message.fields(name)[:1] for found in _ID.findall(field.text)]
 
 
 def vacation_reply(action: Vacation, original: Message, stamp: Stamp) -> bytes:
@@ -94,20 +128,28 @@ def vacation_reply(action: Vacation, original: Message, stamp: Stamp) -> bytes:
     fields = [
         *_stamped(stamp),
         ("From", action.sender),
-        ("To", f"<{action.recipient}>"),
+    ]
+    more = [
         ("Subject", action.subject),
         *_in_reply(original),
         ("Auto-Submitted", "auto-replied (vacation)"),
         ("Precedence", "bulk"),
         ("X-Auto-Response-Suppress", "All"),
     ]
+    head = _header(fields) + _addressed(original, action.recipient) + _header(more)
     if action.mime:
-        return _header(fields) + b"MIME-Version: 1.0\r\n" + written_entity(action.reason)
-    return _header(fields) + _TEXT + b"\r\n" + crlf(action.reason)
+        return head + b"MIME-Version: 1.0\r\n" + written_entity(action.reason)
+    return head + _TEXT + b"\r\n" + crlf(action.reason)
 
 
 def reject_message(
-    action: Reject, original: Message, stamp: Stamp, sender: str, recipient: str, host: str
+    action: Reject,
+    original: Message,
+    stamp: Stamp,
+    sender: str,
+    recipient: str,
+    host: str,
+    postmaster: str,
 ) -> bytes:
     """A refusal as a message disposition notification (RFC 5429 section 2.2.1, RFC 8098).
 
@@ -115,12 +157,13 @@ def reject_message(
     """
     boundary = f"=_reject_{stamp.date:%Y%m%d%H%M%S%f}"
     ids = [field.text for field in original.fields("message-id")[:1]]
+    subjects = [field.text for field in original.fields("subject")[:1]]
     head = _header(
         [
             *_stamped(stamp),
-            ("From", f"Mail Delivery Subsystem <postmaster@{host}>"),
+            ("From", f"Mail Delivery Subsystem <{postmaster}>"),
             ("To", f"<{sender}>"),
-            ("Subject", "Automatically rejected mail"),
+            ("Subject", f"Rejected: {subjects[0]}" if subjects else "Automatically rejected mail"),
             *_in_reply(original),
             ("Auto-Submitted", "auto-replied (rejected)"),
             ("Precedence", "bulk"),
@@ -176,7 +219,12 @@ def notification(action: Notify, original: Message, stamp: Stamp, sender: str) -
 
 
 def abuse_report(
-    action: Report, original: bytes, stamp: Stamp, sender: str, arrival: datetime
+    action: Report,
+    original: bytes,
+    stamp: Stamp,
+    sender: str,
+    arrival: datetime,
+    envelope: Envelope,
 ) -> bytes:
     """A feedback report about a message (RFC 5965)."""
     boundary = f"=_report_{stamp.date:%Y%m%d%H%M%S%f}"
@@ -199,6 +247,8 @@ def abuse_report(
             ("Feedback-Type", action.feedback_type),
             ("User-Agent", "Pillarbox"),
             ("Version", "1"),
+            ("Original-Mail-From", f"<{envelope.sender or ''}>"),
+            ("Original-Rcpt-To", f"<{envelope.recipient}>" if envelope.recipient else ""),
             ("Arrival-Date", format_datetime(arrival)),
         ]
     )

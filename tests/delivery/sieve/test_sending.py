@@ -146,6 +146,27 @@ def test_vacation(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("to", "tags", "sender"),
+    [
+        (b"alias@example.net", ':addresses "Alias@example.net"', b"Alias@example.net"),
+        (b"Bob <BOB@example.com>, alias@example.net", ':addresses "alias@example.net"',
+         b"bob@example.com"),
+        (b"bob+work@example.com", "", b"bob+work@example.com"),
+        (b"alias@example.net", ':addresses "alias@example.net" :from "b@example.org"',
+         b"b@example.org"),
+    ],
+)  # fmt: skip
+def test_the_address_that_was_written_to_answers(
+    world: World, to: bytes, tags: str, sender: bytes
+) -> None:
+    world.script(f'require "vacation"; vacation {tags} :subject "" "x";')
+    world.deliver(MAIL.replace(b"bob@example.com", to))
+    (sent,) = world.outbox.sent
+    assert b"From: " + sender + b"\r\n" in sent.data
+    assert b"Subject: Auto: " in sent.data
+
+
+@pytest.mark.parametrize(
     "change",
     [
         (b"To: bob@", b"To: other@"),
@@ -215,6 +236,8 @@ def test_report(world: World) -> None:
     (sent,) = world.outbox.sent
     assert (sent.sender, sent.recipients) == ("postmaster@example.com", ("abuse@example.org",))
     assert b"Feedback-Type: abuse\r\n" in sent.data
+    assert b"Original-Mail-From: <ann@example.net>\r\n" in sent.data
+    assert b"Original-Rcpt-To: <bob@example.com>\r\n" in sent.data
     assert MAIL in sent.data
     world.outbox.kind = "refused"
     assert world.deliver().mailbox == "INBOX"

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from pillarbox.sieve.addresses import bare_address, field_addresses
+from pillarbox.sieve.addresses import bare_address, field_addresses, is_address
 from pillarbox.sieve.durations import setting_seconds
 from pillarbox.sieve.errors import SieveRunError
 from pillarbox.sieve.extensions.subaddress import split_local
@@ -104,7 +104,7 @@ def _said(run: Run, node: Node, tag: str) -> str | None:
 
 
 def _subject(run: Run, given: str | None) -> str:
-    if given is not None:
+    if given:
         return given
     default = run.environment.settings.get("sieve_vacation_default_subject", "")
     fields = run.message.fields("subject")
@@ -154,21 +154,32 @@ def _withheld(run: Run, own: list[str]) -> str:
             return "the sender wants no automatic answers"
     if _flag(run, "sieve_vacation_dont_check_recipient"):
         return ""
+    return "" if _written_to(run, own) else "the message is not addressed to the user"
+
+
+def _written_to(run: Run, own: list[str]) -> str | None:
+    """Which of the user's addresses the message names, as the user writes it."""
+    known = {item.lower(): item for item in reversed(own)}
     for name in _TO_FIELDS:
-        for field in message.fields(name):
+        for field in run.message.fields(name):
             for local, domain in field_addresses(field.raw):
-                if _is_own(run, f"{local}@{domain}", own):
-                    return ""
-    return "the message is not addressed to the user"
+                address = f"{local}@{domain}"
+                if _is_own(run, address, own):
+                    return known.get(address.lower(), address)
+    return None
 
 
 def _sender(run: Run, given: str | None, own: list[str]) -> str:
+    """Who answers: whom the script says, or the address that the sender wrote to."""
     if given:
         if bare_address(given) is None:
             raise SieveRunError(f"specified :from address '{given[:80]}' is invalid")
         return given
     if _flag(run, "sieve_vacation_send_from_recipient") and run.envelope.recipient:
         return run.envelope.recipient
+    written = _written_to(run, own)
+    if written is not None and is_address(written):
+        return written
     return own[0] if own else run.environment.postmaster
 
 

@@ -82,7 +82,10 @@ class _Execution:
                 self.pipe(action)
             case Report() as action:
                 sender = self.run.environment.postmaster
-                data = abuse_report(action, self.data, self.stamp, sender, self.stamp.date)
+                envelope = self.run.envelope
+                data = abuse_report(
+                    action, self.data, self.stamp, sender, self.stamp.date, envelope
+                )
                 self.send(sender, (action.address,), data)
 
     def store(self, mailbox: str, flags: tuple[str, ...] | None) -> None:
@@ -137,10 +140,11 @@ class _Execution:
         sender = self.run.envelope.sender
         if not sender:
             return
-        host = self.run.environment.postmaster.rpartition("@")[2] or "localhost"
+        postmaster = self.run.environment.postmaster or "postmaster@localhost"
+        host = postmaster.rpartition("@")[2]
         recipient = self.run.envelope.recipient or self.own_address
         original = Message(self.data)
-        data = reject_message(action, original, self.stamp, sender, recipient, host)
+        data = reject_message(action, original, self.stamp, sender, recipient, host, postmaster)
         self.send("", (sender,), data)
 
     def vacation(self, action: Vacation) -> None:

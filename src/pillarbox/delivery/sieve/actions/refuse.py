@@ -34,7 +34,15 @@ async def reject(case: Case, step: Step, tools: Tools) -> Outcome:
         text = "rejected"
     elif sender:
         recipient = case.envelope.recipient or case.address
-        data = reject_message(action, original(step), stamp(case), sender, recipient, case.hostname)
+        data = reject_message(
+            action,
+            original(step),
+            stamp(case),
+            sender,
+            recipient,
+            case.hostname,
+            case.environment.postmaster,
+        )
         sent = await tools.sender.send(scope, "", (sender,), data)
         check_sent(sent, f"send a rejection to <{sender}>")
         outcome, text = handled(), f"rejected by a message to <{sender}>"

@@ -23,7 +23,7 @@ async def report(case: Case, step: Step, tools: Tools) -> None:
     scope = action_scope(case)
     sender = sender_of(case, case.settings.sieve_report_from)
     message = step.result.message(action.version)
-    data = abuse_report(action, message, stamp(case), sender, case.now)
+    data = abuse_report(action, message, stamp(case), sender, case.now, case.envelope)
     sent = await tools.sender.send(scope, sender, (action.address,), data)
     check_sent(sent, f"send a report to <{action.address}>")
     if sieve_action_finished.emit is not None:
