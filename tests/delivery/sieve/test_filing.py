@@ -51,6 +51,16 @@ def test_the_same_mailbox_twice_is_one_message(world: World) -> None:
     assert world.counts() == {"Archive": 1, "INBOX": 1}
 
 
+def test_the_one_message_has_the_flags_of_both(world: World) -> None:
+    world.script(
+        'require ["fileinto", "imap4flags"];\n'
+        'keep :flags ["\\\\Flagged", "a"]; fileinto :flags ["a", "b"] "INBOX";'
+    )
+    world.deliver()
+    ((_, flags),) = world.mail()["INBOX"]
+    assert flags == ("\\Flagged", "a", "b")
+
+
 def test_a_missing_mailbox_falls_back_to_keep(world: World) -> None:
     world.script('require "fileinto"; fileinto "None"; fileinto "Also none";')
     assert world.deliver().mailbox == "INBOX"

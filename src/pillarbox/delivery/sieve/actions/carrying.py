@@ -69,10 +69,18 @@ class Carrying:
         return self.outcome
 
     def _without_doubles(self, steps: Sequence[Step]) -> Sequence[Step]:
-        """A fileinto into the mailbox where the message is kept anyway is the same as that."""
-        if not any(isinstance(step.action, Keep) for step in steps):
+        """A fileinto into the mailbox where the message is kept anyway is the same as that.
+
+        No mailbox gets the message twice (RFC 5228 section 2.10.3); it has the flags of both.
+        """
+        keep = next((step.action for step in steps if isinstance(step.action, Keep)), None)
+        if not isinstance(keep, Keep):
             return steps
         keeping = self.case.keep.mailbox.upper()
+        for step in steps:
+            if isinstance(step.action, FileInto) and _is_fileinto(step.action, keeping):
+                flags = (*(keep.flags or ()), *(step.action.flags or ()))
+                keep.flags = tuple(dict.fromkeys(flags))
         return [step for step in steps if not _is_fileinto(step.action, keeping)]
 
     async def one(self, step: Step) -> None:
@@ -119,5 +127,4 @@ def _is_fileinto(action: Action, mailbox: str) -> bool:
         and action.mailbox.upper() == mailbox
         and not action.special_use
         and not action.mailbox_id
-        and not action.flags
     )
