@@ -168,7 +168,7 @@ def test_nothing_goes_without_a_login(server: Submitting, relay: FakeRelay) -> N
         "QUIT",
     )
     codes = [answer.split("\n")[-1][:3] for answer in answers]
-    assert codes[:3] == ["530", "503", "250"]
+    assert codes[:3] == ["530", "535", "250"]
     assert codes[3:] == [
         "530", "530", "530", "530", "535", "501", "504", "550", "252", "500", "334", "501", "221",
     ]  # fmt: skip
@@ -249,6 +249,14 @@ def test_a_relay_that_goes_away(server: Submitting, relay: FakeRelay) -> None:
         say("RSET")
         relay.answers["MAIL"] = ["421 4.3.2 restarting" + CLOSE]
         assert say(f"MAIL FROM:<{ALICE}>").startswith("250")
+
+
+def test_a_client_that_never_says_hello(server: Submitting, relay: FakeRelay) -> None:
+    answers = server.talk(
+        LOGIN, f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{BOB}>", "DATA", "Subject: s\r\n\r\nhi\r\n.", "QUIT"
+    )  # fmt: skip
+    assert [answer[:3] for answer in answers] == ["235", "250", "250", "354", "250", "221"]
+    assert relay.mails[-1].data.startswith(b"Received: from unknown ")
 
 
 def test_a_client_that_leaves_in_the_middle(server: Submitting, relay: FakeRelay) -> None:

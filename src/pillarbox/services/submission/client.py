@@ -1,7 +1,7 @@
 """One logged-in submission client; how it is paced is `runtime.smtp_server.connection`'s business.
 
 The login process has read EHLO and AUTH already: the answer to AUTH is given here, and MAIL may
-follow at once.
+follow at once, also for clients such as printers that forget to say EHLO again under TLS.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SubmissionClient(SmtpConnection[Transaction]):
     def __init__(self, worker: Worker, scope: Scope, handoff: Handoff, info: UserInfo) -> None:
         session = ServerSession(SUBMISSION, worker.settings.submission_max_line_length)
         super().__init__(worker.ctx, "submission", session, handoff.session)
-        session.enter(State.READY if handoff.hello else State.GREETED)
+        session.enter(State.READY)
         self.scope = scope
         self.worker = worker
         self.user = info.user

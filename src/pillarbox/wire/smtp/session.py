@@ -66,7 +66,7 @@ SUBMISSION: Final = Dialect(
     "smtp",
     frozenset({"EHLO", "HELO"}),
     {
-        State.GREETED: _BETWEEN | {"EHLO", "HELO"},
+        State.GREETED: _BETWEEN | {"EHLO", "HELO", "AUTH"},  # some say no EHLO again under TLS
         State.READY: _BETWEEN | {"EHLO", "HELO", "MAIL", "AUTH"},
         State.SENDER: _ALWAYS | {"EHLO", "HELO", "RCPT"},
         State.RECIPIENTS: _ALWAYS | {"EHLO", "HELO", "RCPT", "DATA", "BDAT"},
@@ -87,7 +87,6 @@ _OUT_OF_PLACE: Final[Mapping[str, Mapping[State, str]]] = {
         State.CHUNKS: "DATA is not possible after BDAT",
     },
     "BDAT": {State.GREETED: "Say hello first", State.READY: "MAIL needed first"},
-    "AUTH": {State.GREETED: "Say hello first"},
 }
 _NO_RECIPIENTS: Final = frozenset({"DATA", "BDAT"})
 
