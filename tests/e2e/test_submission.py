@@ -253,7 +253,7 @@ def test_a_relay_that_goes_away(server: Submitting, relay: FakeRelay) -> None:
 
 def test_a_client_that_never_says_hello(server: Submitting, relay: FakeRelay) -> None:
     answers = server.talk(
-        LOGIN, f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{BOB}>", "DATA", "Subject: s\r\n\r\nhi\r\n.", "QUIT"
+        LOGIN, f"MAIL FROM:<{ALICE}>", f"RCPT TO:<{BOB}>", "DATA", "Subject: s\r\n\r\n.", "QUIT"
     )  # fmt: skip
     assert [answer[:3] for answer in answers] == ["235", "250", "250", "354", "250", "221"]
     assert relay.mails[-1].data.startswith(b"Received: from unknown ")
