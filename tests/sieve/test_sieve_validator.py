@@ -81,6 +81,8 @@ ONCE = " (only reported once at first occurrence)"
         ("if size :over -1 {}", ["1:15 unexpected character '-'"]),
         ('if header "a" {}',
          ["1:4 the header test expects 2 positional arguments, but 1 were found"]),
+        ('require "vacation"; vacation :from "a@b.example\r\nX: y" "c";',
+         ["1:30 specified :from address 'a@b.example\r\nX: y' is invalid for vacation"]),
         ('if header :is :is "a" "b" {}',
          ["1:15 encountered duplicate tagged argument ':is' for the header test"]),
         ('if header :is :contains "a" "b" {}',

@@ -16,6 +16,7 @@ _ATOM: Final = r"[^\s\"(),:;<>@\[\]\\.\x00-\x1f\x7f]+"
 _ADDRESS: Final = re.compile(
     rf"(?:{_ATOM}(?:\.{_ATOM})*|\"(?:[^\"\\\r\n]|\\.)*\")@(?:{_ATOM}(?:\.{_ATOM})*|\[[^\[\]\\\s]*\])\Z"
 )
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def field_addresses(value: bytes) -> list[tuple[str | None, str | None]]:
@@ -52,6 +53,8 @@ def bare_address(text: str) -> str | None:
     text = text.strip()
     if is_address(text):
         return text
+    if _CONTROL.search(text):
+        return None
     found = field_addresses(text.encode("utf-8", "replace"))
     if len(found) != 1:
         return None

@@ -78,17 +78,20 @@ def written_entity(text: str) -> bytes:
 
 
 def _header(fields: Sequence[tuple[str, str]]) -> bytes:
-    return b"".join(_line(name, value) for name, value in fields if value)
+    return b"".join(
+        from_line(value) if name == "From" else header_line(name, value)
+        for name, value in fields
+        if value
+    )
 
 
-def _line(name: str, value: str) -> bytes:
-    if name != "From" or value.isascii():
-        return header_line(name, value)
-    addresses = parse_addresses(value.encode("utf-8", "replace"))
+def from_line(value: str) -> bytes:
+    """A From field; of an address with a name only the name is encoded."""
+    addresses = [] if value.isascii() else parse_addresses(value.encode("utf-8", "replace"))
     address = _bare(addresses[0]) if len(addresses) == 1 else ""
     if not address or not address.isascii():
-        return header_line(name, value)
-    return address_line(name, guess(addresses[0].name or b""), address)
+        return header_line("From", value)
+    return address_line("From", guess(addresses[0].name or b""), address)
 
 
 def _bare(address: Address) -> str:

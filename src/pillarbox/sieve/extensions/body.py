@@ -2,38 +2,24 @@
 
 ``:raw`` is the body as it stands.  ``:content`` gives the decoded text of each part of a wanted
 type; of a multipart its prologue and epilogue, of an attached message its header.  ``:text``, the
-default, gives each text part, HTML without its tags.  Matching sets no variables.  What is looked
-at in one test is limited; the rest of a huge message is not seen, with a warning.
+default, gives each text part, HTML as its reader sees it.  Matching sets no variables.  What is
+looked at in one test is limited; the rest of a huge message is not seen, with a warning.
 """
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pillarbox.mail.charsets import decode_text, guess
 from pillarbox.mail.mime import Part
 from pillarbox.mail.search_text import charset_of, header_text
 from pillarbox.sieve.registry import KEYS, STRINGS, Extension, TagSpec, TestSpec
+from pillarbox.sieve.visible_text import visible_text
 
 if TYPE_CHECKING:
     from pillarbox.sieve.interpreter import Run
     from pillarbox.sieve.nodes import Node
-
-_INVISIBLE: Final = re.compile(
-    r"<!--.*?-->|<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL
-)
-_BREAK: Final = re.compile(r"<(?:br|p|div|tr|li|h[1-6])\b[^>]*>", re.IGNORECASE)
-_TAG: Final = re.compile(r"<[^>]*>")
-
-
-def visible_text(markup: str) -> str:
-    """The text of HTML, roughly: no tags, no scripts, entities decoded."""
-    text = _INVISIBLE.sub(" ", markup)
-    text = _BREAK.sub("\r\n", text)
-    return html.unescape(_TAG.sub("", text))
 
 
 def part_text(data: bytes, part: Part, limit: int) -> str:

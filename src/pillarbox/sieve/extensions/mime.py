@@ -17,10 +17,10 @@ from pillarbox.sieve.addresses import bare_address
 from pillarbox.sieve.core.tests import is_field_name
 from pillarbox.sieve.encoded_words import header_line
 from pillarbox.sieve.errors import SieveLimitError, SieveRunError
-from pillarbox.sieve.extensions.body import part_text, visible_text
+from pillarbox.sieve.extensions.body import part_text
 from pillarbox.sieve.extensions.variables import assign, check_variable, modifier, split_name
 from pillarbox.sieve.message import HeaderField
-from pillarbox.sieve.outgoing import text_entity, written_entity
+from pillarbox.sieve.outgoing import from_line, text_entity, written_entity
 from pillarbox.sieve.parts import Loop, Loops, below, exchange, fields_of, next_path, part_at
 from pillarbox.sieve.registry import (
     NUMBER,
@@ -34,6 +34,7 @@ from pillarbox.sieve.registry import (
     Positional,
     TagSpec,
 )
+from pillarbox.sieve.visible_text import visible_text
 
 if TYPE_CHECKING:
     from pillarbox.sieve.interpreter import Run
@@ -191,7 +192,7 @@ def _replace(run: Run, node: Node) -> None:
     if sender is not None and not loops.current:
         if bare_address(sender) is None:
             raise SieveRunError(f"replace: the :from address '{sender[:80]}' is invalid")
-        extra["FROM"] = header_line("From", sender)
+        extra["FROM"] = from_line(sender)
     content = written_entity(text) if "mime" in node.tags else text_entity(text)
     _count(run)
     exchange(run.message, loops.current, content, extra)
@@ -223,7 +224,7 @@ def _enclose(run: Run, node: Node) -> Asking[None]:
     if "date" not in copied:
         lines.append(header_line("Date", format_datetime(now)))
     if "from" not in copied and sender[0]:
-        lines.append(header_line("From", sender[0]))
+        lines.append(from_line(sender[0]))
     subject = _said(run, node, "subject")
     if subject is not None:
         lines.append(header_line("Subject", subject))
