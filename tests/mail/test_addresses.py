@@ -46,7 +46,17 @@ A = Address
         (b"Name <root>", [A(b"Name", None, b"root", b"MISSING_DOMAIN")]),
         (b"@x.org", [A(None, None, b"MISSING_MAILBOX", b"x.org")]),
         (b"Name <a@b", [A(b"Name", None, b"a", b"b")]),
-        (b'"open <a@b>', [A(None, None, b"open <a@b>", b"MISSING_DOMAIN")]),
+        (b'"open <a@b>', [A(b"open", None, b"a", b"b")]),
+        (b'"Doe, J <a@b>', [A(None, None, b"Doe", b"MISSING_DOMAIN"), A(b"J", None, b"a", b"b")]),
+        (b'"DOM\\" <a@b>', [A(b"DOM\\", None, b"a", b"b")]),
+        (b'<"a@b>', [A(None, None, b"a", b"b")]),
+        (b"John Doe j@d", [A(b"John Doe", None, b"j", b"d")]),
+        (b'"John Doe" j . k@d', [A(b"John Doe", None, b"j.k", b"d")]),
+        (b"John (x) j@d", [A(b"John", None, b"j", b"d")]),
+        (b"(x) j@d", [A(b"x", None, b"j", b"d")]),
+        (b"John j@d <e@f>", [A(b"John j@d", None, b"e", b"f")]),
+        (b'"John Doe"', [A(b"John Doe", None, b"MISSING_MAILBOX", b"MISSING_DOMAIN")]),
+        (b'"root"', [A(None, None, b"root", b"MISSING_DOMAIN")]),
         (b"a@b; c@d", [A(None, None, b"a", b"b"), A(None, None, b"c", b"d")]),
         (b"a@b, Name <c.d@e>", [A(None, None, b"a", b"b"), A(b"Name", None, b"c.d", b"e")]),
         (b"x@y:z", [A(None, None, b"x", b"yz")]),
@@ -104,3 +114,5 @@ def test_long_lists_and_hostile_blanks_are_bounded() -> None:
     parse_addresses(b"a@b," + b" " * 60_000 + b"x y@")
     parse_addresses(b"(" * 60_000)
     parse_addresses(b"<" * 60_000)
+    parse_addresses(b'"\\' * 30_000)
+    parse_addresses(b'"\\"' * 20_000)

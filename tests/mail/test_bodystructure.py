@@ -148,8 +148,8 @@ def test_odd_quotes_and_a_missing_semicolon() -> None:
         "Content-Disposition: attachment filename=x\n\n"
     )
     assert full == (
-        b'("text" "plain" ("charset" "us-ascii") NIL NIL "8bit" 0 0 NIL ("attachment" NIL) '
-        b'("en" "de" "fr") NIL)'
+        b'("text" "plain" ("charset" "us-ascii") NIL NIL "8bit" 0 0 NIL '
+        b'("attachment" ("filename" "x")) ("en" "de" "fr") NIL)'
     )
 
 

@@ -247,10 +247,27 @@ def test_content_fields() -> None:
         ("; filename=x", (b"attachment", [(b"filename", b"x")])),
         ("", None),
         (";", None),
+        ("filename=x", (b"attachment", [(b"filename", b"x")])),
+        ('inline filename="a b"; x=y', (b"inline", [(b"filename", b"a b"), (b"x", b"y")])),
+        ("attachment, inline", (b"attachment", [])),
     ],
 )
 def test_odd_dispositions(value: str, expected: object) -> None:
     assert parse(crlf(f"Content-Disposition: {value}\n\nbody\n")).disposition == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("text/html charset=utf-8", [(b"charset", b"utf-8")]),
+        ('text / html charset = "utf-8"; x=y', [(b"charset", b"utf-8"), (b"x", b"y")]),
+        ("text/html =x", []),
+    ],
+)
+def test_a_missing_semicolon(value: str, expected: object) -> None:
+    part = parse(crlf(f"Content-Type: {value}\n\nbody\n"))
+    assert part.subtype == b"html"
+    assert part.params == expected
 
 
 def test_languages_behind_semicolons() -> None:

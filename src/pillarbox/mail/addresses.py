@@ -2,7 +2,8 @@
 
 `parse_addresses` never raises.  A group becomes a start marker ``Address(None, None, name,
 None)``, its members and an end marker of four Nones, as IMAP's ENVELOPE tells it (RFC 3501
-section 7.4.2).  Names keep their RFC 2047 words; a comment behind a bare address is its name.
+section 7.4.2).  Names keep their RFC 2047 words; words before a bare address are its name, or
+else a comment is.  A quote mark that is never closed means nothing, nor do those behind it.
 What is missing in an address that is otherwise there is ``MISSING_MAILBOX`` or
 ``MISSING_DOMAIN``, since None would mean a group.
 
@@ -41,8 +42,8 @@ _COMMON: Final = re.compile(
     rb")[ \t]*+(?:,|\Z)"
 )
 _TOKEN: Final = re.compile(
-    rb"[ \t\r\n]+"
-    rb"|\"((?:[^\"\\]|\\.)*)(?:\"|\\?\Z)"
+    rb"\s+"
+    rb"|\"((?:[^\"\\]|\\.)*+)\""
     rb"|(\[(?:[^\[\]\\]|\\.)*\]?)"
     rb"|([<>,:;@.])"
     rb"|\("
@@ -88,7 +89,8 @@ class _Slow:
     def reset(self) -> None:
         """Begin a new address."""
         self.phrase: list[bytes] = []  # what the display name would be
-        self.local: list[bytes] = []  # the same words as a local part, without blanks
+        self.local: list[bytes] = []  # the last of its words as a local part, without blanks
+        self.before = 0  # how many words of the phrase are not of the local part
         self.domain: list[bytes] | None = None
         self.comment: bytes | None = None
         self.angle: tuple[bytes | None, bytes, bytes] | None = None
@@ -97,13 +99,9 @@ class _Slow:
 
     def run(self) -> list[Address]:
         """Read to the end."""
-        value, size = self.value, len(self.value)
+        size = len(self.value)
         while self.at < size and len(self.found) < MAX_ADDRESSES:
-            match = _TOKEN.match(value, self.at)
-            if match is None:
-                self.at += 1
-                continue
-            self.at = match.end()
+            match = self.token()
             quoted, literal, special = match.groups()
             text = match[0]
             if quoted is not None:
@@ -114,7 +112,7 @@ class _Slow:
                 self.special(special)
             elif text == b"(":
                 self.comment = self.read_comment() or self.comment
-            elif text[:1] in b" \t\r\n":
+            elif text.isspace():
                 self.blank = True
             else:
                 self.word(text)
@@ -122,6 +120,16 @@ class _Slow:
         if self.in_group:
             self.found.append(GROUP_END)
         return self.found
+
+    def token(self) -> re.Match[bytes]:
+        """The next token; there is one."""
+        match = _TOKEN.match(self.value, self.at)
+        if match is None:  # a quote mark that is never closed
+            self.value = self.value[: self.at] + self.value[self.at :].replace(b'"', b" ")
+            match = _TOKEN.match(self.value, self.at)
+            assert match is not None
+        self.at = match.end()
+        return match
 
     def word(self, text: bytes) -> None:
         """A word of the name, the local part or the domain."""
@@ -132,6 +140,9 @@ class _Slow:
                 self.domain.append(text)
             self.blank = False
             return
+        if self.blank and self.local and self.local[-1] != b"." and text != b".":
+            self.before = len(self.phrase)
+            self.local = []
         if self.phrase and not self.blank and self.phrase[-1].endswith(b"."):
             self.phrase[-1] += text
         else:
@@ -196,11 +207,7 @@ class _Slow:
         host: list[bytes] | None = None
         size = len(self.value)
         while self.at < size:
-            match = _TOKEN.match(self.value, self.at)
-            if match is None:
-                self.at += 1
-                continue
-            self.at = match.end()
+            match = self.token()
             quoted, _, special = match.groups()
             if special == b">":
                 break
@@ -211,7 +218,7 @@ class _Slow:
                 host = []
             elif match[0] == b"(":
                 self.read_comment()
-            elif match[0][:1] not in b" \t\r\n":
+            elif not match[0].isspace():
                 piece = _unescape(quoted) if quoted is not None else match[0]
                 (words if host is None else host).append(piece)
         text = b"".join(route).rstrip(b",") or None
@@ -228,12 +235,14 @@ class _Slow:
         host = b"".join(self.domain or [])
         if self.angle is not None:
             if self.domain is not None:  # a bare address where the name should be
-                phrase = b"".join(self.local) + b"@" + host
+                bare = b"".join(self.local) + b"@" + host
+                phrase = b" ".join([*self.phrase[: self.before], bare])
             route, mailbox, host = self.angle
             self.add(phrase or self.comment, route, mailbox, host)
         elif self.domain is not None:
-            self.add(self.comment, None, b"".join(self.local), host)
-        elif len(self.phrase) > 1:  # a name, and nothing else
+            name = b" ".join(self.phrase[: self.before])
+            self.add(name or self.comment, None, b"".join(self.local), host)
+        elif len(self.phrase) > 1 or b" " in phrase:  # a name, and nothing else
             self.add(phrase, None, b"", b"")
         elif self.phrase:
             self.add(self.comment, None, phrase, b"")

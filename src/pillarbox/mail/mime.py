@@ -6,13 +6,13 @@ boundaries first, so an outer delimiter ends whatever is inside, closed or not, 
 that is a prefix of another is no problem: a delimiter line must hold nothing but the boundary,
 ``--`` and blanks.
 
-Readings of bad MIME: a Content-Type that cannot be read is text/plain.  A Content-Disposition with
-nothing but parameters is an attachment.  A multipart without a
-boundary, or whose boundary never comes, has one text/plain part that is its whole body.  A part
-whose end is missing goes on to the end of what it is in.  Limits, never errors: containers deeper
-than ``depth`` are told as application/octet-stream and not opened; when ``parts`` are found, the
-last one takes the rest; header fields beyond ``fields`` and octets of a value beyond ``value``
-do not count.
+Readings of bad MIME: a Content-Type that cannot be read is text/plain.  A first parameter may
+lack its semicolon.  A Content-Disposition with nothing but parameters is an attachment.  A
+multipart without a boundary, or whose boundary never comes, has one text/plain part that is its
+whole body.  A part whose end is missing goes on to the end of what it is in.  Limits, never
+errors: containers deeper than ``depth`` are told as application/octet-stream and not opened; when
+``parts`` are found, the last one takes the rest; header fields beyond ``fields`` and octets of a
+value beyond ``value`` do not count.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pillarbox.mail.headers import HeaderBlock, split_header, unfold
 from pillarbox.mail.parameters import Params, parse_parameters, without_comments
 
 _TYPE: Final = re.compile(rb"\"?([^\s/;,\"]+)\s*/\s*([^\s/;,\"]+)")
+_NO_SEMICOLON: Final = re.compile(rb"(?:\A|\s)[^\s=\"/]++\s*+=.*", re.DOTALL)
 _DELIMITER_TAIL: Final = re.compile(rb"(--)?[ \t]*\r*(?:\n|\Z)")
 _WORDS: Final = re.compile(rb"[^\s,;\"]+")
 
@@ -234,10 +235,19 @@ class _Parser:
             at = raw.find(marker, max(tail.end() - 1, at + 1), end)
 
 
+def _parameters(value: bytes) -> tuple[bytes, Params]:
+    """A value and its parameters, even if the first of them lacks its semicolon."""
+    head, params = parse_parameters(value)
+    lost = _NO_SEMICOLON.search(head) if b"=" in head else None
+    if lost is None:
+        return head, params
+    return head[: lost.start()], parse_parameters(b";" + lost[0])[1] + params
+
+
 def _content_type(part: Part, value: bytes) -> None:
     if part.declared:
         return
-    head, params = parse_parameters(value)
+    head, params = _parameters(value)
     match = _TYPE.match(head)
     if match is not None:
         part.type, part.subtype = match[1].lower(), match[2].lower()
@@ -250,8 +260,8 @@ def _content_type(part: Part, value: bytes) -> None:
 
 
 def _disposition(part: Part, value: bytes) -> None:
-    head, params = parse_parameters(value)
-    words = head.replace(b'"', b" ").split(None, 1)
+    head, params = _parameters(value)
+    words = _WORDS.findall(head)
     if not words and params:
         words = [b"attachment"]
     if words and part.disposition is None:
