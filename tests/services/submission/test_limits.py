@@ -6,7 +6,11 @@ import msgspec
 import pytest
 
 from pillarbox.services.submission.limits import may_send_as
-from pillarbox.services.submission.replies import handed_back
+from pillarbox.services.submission.replies import (
+    RELAY_UNCLEAR,
+    RELAY_WANTS_LOGIN,
+    handed_back,
+)
 from pillarbox.settings.model import Settings
 from pillarbox.wire.smtp.address import NULL, Address
 from pillarbox.wire.smtp.reply import Reply, reply
@@ -47,7 +51,11 @@ def test_senders(sender: Address, allowed: bool) -> None:
         (reply(250, "", "fine"), reply(250, "2.0.0", "fine")),
         (reply(550, "", "no", "really"), reply(550, "5.0.0", "no", "really")),
         (reply(421, "4.3.2", "restart"), reply(451, "4.3.2", "restart")),
-        (reply(421, "", ""), reply(451, "4.0.0", "OK")),
+        (reply(421, "", ""), reply(451, "4.0.0", "The mail relay refuses")),
+        (reply(250, "", ""), reply(250, "2.0.0", "OK")),
+        (reply(530, "5.7.0", "log in"), RELAY_WANTS_LOGIN),
+        (reply(354, "", "go ahead"), RELAY_UNCLEAR),
+        (reply(220, "", "hello"), reply(220, "2.0.0", "hello")),
     ],
 )
 def test_the_relays_words(answer: Reply, expected: Reply) -> None:

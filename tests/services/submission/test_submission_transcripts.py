@@ -115,6 +115,26 @@ def test_clients_that_leave(relay: FakeRelay, tmp_path: Path, stream: bytes) -> 
     assert relay.mails == []
 
 
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "BODY"])
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("354 go ahead", "451 4.5.0 The mail relay gave an answer that makes no sense"),
+        ("530 5.7.0 log in", "451 4.3.5 The mail relay wants a login from us"),
+    ],
+)
+def test_a_relay_that_is_set_up_wrongly(
+    relay: FakeRelay, tmp_path: Path, verb: str, answer: str, told: str
+) -> None:
+    relay.answers[verb] = answer
+    case = Case(tmp_path, relay.port)
+    stream = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n"
+    got = case.talk([stream]).decode().split("\r\n")
+    assert told in got
+    assert not [line for line in got if line.startswith(("530", "250 2.0.0"))]
+    assert (verb == "BODY") == ("354 End data with <CR><LF>.<CR><LF>" in got)
+
+
 def test_a_complete_message_goes_though_the_client_leaves(relay: FakeRelay, tmp_path: Path) -> None:
     case = Case(tmp_path, relay.port)
     stream = b"MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n"

@@ -128,13 +128,14 @@ async def _ask_mail(client: SubmissionClient, parsed: Mail) -> Reply:
         relay.drop()  # it had been closed over there while nobody needed it
         answer = await _relay_mail(client, parsed)
     assert answer is not None
+    answer = relay.told(answer)
     if not answer.success:
         await relay.forget_ahead()
         await relay.reset()  # some servers remember what was wrong with a MAIL
-        return replies.handed_back(answer)
+        return answer
     client.transaction = Transaction(client.scope, client.new_transaction_id(), parsed)
     client.session.enter(State.SENDER)
-    return replies.handed_back(answer)
+    return answer
 
 
 async def _relay_mail(client: SubmissionClient, parsed: Mail) -> Reply:
@@ -219,7 +220,7 @@ async def _verify(client: SubmissionClient, argument: str) -> Reply:
     answer = await session.command("VRFY", argument)
     if client.transaction is None:
         client.relay.rest()
-    return replies.VRFY if answer.code in (500, 502) else replies.handed_back(answer)
+    return replies.VRFY if answer.code in (500, 502) else client.relay.told(answer)
 
 
 async def _rset(client: SubmissionClient) -> Reply:

@@ -122,13 +122,13 @@ async def _ask(
             told = await session.answered(asked.answer)
     except SmtpError as error:
         return _lost(client, recipient, error)
-    return replies.handed_back(told)
+    return client.relay.told(told)
 
 
 def _told(client: SubmissionClient, recipient: Recipient, answer: Answer) -> Reply:
     """An answer that is there."""
     try:
-        return replies.handed_back(answer.result())
+        return client.relay.told(answer.result())
     except SmtpError as error:
         return _lost(client, recipient, error)
 

@@ -20,8 +20,10 @@ from pillarbox.runtime.smtp_client.errors import SmtpError, SmtpRefused
 from pillarbox.runtime.smtp_client.opening import open_session
 from pillarbox.runtime.smtp_client.relay import relay_target
 from pillarbox.runtime.smtp_client.session import Answer, SmtpSession
+from pillarbox.services.submission import replies
 from pillarbox.wire.smtp.capabilities import Capabilities
 from pillarbox.wire.smtp.command import CommandLine
+from pillarbox.wire.smtp.reply import Reply
 
 if TYPE_CHECKING:
     from pillarbox.services.submission.client import SubmissionClient
@@ -84,6 +86,14 @@ class Relay:
         except SmtpError as error:
             self._client.ctx.log.error(self._client.scope, error.text)
         self.drop()
+
+    def told(self, answer: Reply) -> Reply:
+        """Its answer as the client gets it; one that the user can do nothing about is logged."""
+        told = replies.handed_back(answer)
+        if told in (replies.RELAY_WANTS_LOGIN, replies.RELAY_UNCLEAR):
+            text = f"{told.text}: {answer.code} {answer.text}"
+            self._client.ctx.log.error(self._client.scope, text)
+        return told
 
     async def forget_ahead(self) -> None:
         """MAIL was refused: what was asked behind it is answered, and nobody hears that."""

@@ -69,4 +69,4 @@ async def _hand_over(
         (answer,) = await session.bdat(slices(whole), len(whole))
     else:
         (answer,) = await session.data(slices(whole), asked=transaction.asked)
-    return replies.handed_back(answer)
+    return client.relay.told(answer)
