@@ -133,6 +133,21 @@ def test_lmtp_answers_for_each_recipient(log: Log, uvrun: Run) -> None:
     assert relay.commands()[0].startswith("LHLO")
 
 
+@pytest.mark.parametrize("chunk", [False, True])
+def test_no_message_is_taken_by_an_answer_that_wants_more(
+    log: Log, uvrun: Run, chunk: bool
+) -> None:
+    async def work(session: SmtpSession) -> None:
+        await session.mail(SENDER, MailParameters())
+        await session.rcpt(BOB, RcptParameters())
+        with pytest.raises(SmtpError, match="a message was answered 354"):
+            await (session.bdat([b"hi\r\n"], 4) if chunk else session.data([b"hi\r\n"]))
+        assert not session.usable
+
+    with FakeRelay(answers={"BODY": "354 go on"}) as relay:
+        talk(uvrun, log, target(relay), work)
+
+
 def test_a_server_of_old_times(log: Log, uvrun: Run) -> None:
     async def work(session: SmtpSession) -> None:
         assert not session.capabilities.keywords

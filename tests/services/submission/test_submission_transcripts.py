@@ -115,12 +115,15 @@ def test_clients_that_leave(relay: FakeRelay, tmp_path: Path, stream: bytes) -> 
     assert relay.mails == []
 
 
-@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "BODY"])
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("verb", "answer", "told"),
     [
-        ("354 go ahead", "451 4.5.0 The mail relay gave an answer that makes no sense"),
-        ("530 5.7.0 log in", "451 4.3.5 The mail relay wants a login from us"),
+        ("MAIL", "354 go ahead", "451 4.5.0 The mail relay gave an answer that makes no sense"),
+        ("RCPT", "354 go ahead", "451 4.5.0 The mail relay gave an answer that makes no sense"),
+        ("BODY", "354 go ahead", "451 4.4.2 The connection to the mail relay was lost"),
+        ("MAIL", "530 5.7.0 log in", "451 4.3.5 The mail relay wants a login from us"),
+        ("RCPT", "530 5.7.0 log in", "451 4.3.5 The mail relay wants a login from us"),
+        ("BODY", "530 5.7.0 log in", "451 4.3.5 The mail relay wants a login from us"),
     ],
 )
 def test_a_relay_that_is_set_up_wrongly(

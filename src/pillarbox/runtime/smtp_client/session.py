@@ -261,7 +261,13 @@ class SmtpSession(ServerConnection):
         return answers
 
     async def _all(self, answers: list[Answer]) -> tuple[Reply, ...]:
-        return tuple([await self.answered(answer) for answer in answers])
+        """The answers to a message; whoever wants more of it then has not taken it."""
+        replies = tuple([await self.answered(answer) for answer in answers])
+        for reply in replies:
+            if reply.success and reply.code >= 300:
+                self.abort("Protocol error: a message was answered as if it had no end")
+                raise SmtpError(f"{self.destination}: a message was answered {reply.code}")
+        return replies
 
     def _go_on(self) -> None:
         """Send what may be sent; wait for answers, if there are any, no longer than allowed."""
