@@ -31,6 +31,14 @@ def field_addresses(value: bytes) -> list[tuple[str | None, str | None]]:
     ]
 
 
+def is_unreadable(value: bytes) -> bool:
+    """Whether a field value holds something, but neither addresses nor groups."""
+    return bool(value.strip()) and all(
+        host is not None and (mailbox == MISSING_MAILBOX or host == MISSING_DOMAIN)
+        for _, _, mailbox, host in parse_addresses(value)
+    )
+
+
 def split_address(address: str) -> tuple[str | None, str | None]:
     """Local part and domain of a bare address; a domain of None if there is no ``@``."""
     if not address:

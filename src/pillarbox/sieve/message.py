@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pillarbox.mail import mime
 from pillarbox.mail.charsets import decode_words
 from pillarbox.mail.headers import split_header, unfold
-from pillarbox.sieve.addresses import field_addresses
+from pillarbox.sieve.addresses import field_addresses, is_unreadable
 
 
 class HeaderField:
@@ -55,6 +55,11 @@ class HeaderField:
         if self._addresses is None:
             self._addresses = field_addresses(self.raw)
         return self._addresses
+
+    @property
+    def unreadable(self) -> str:
+        """The text where there is one but no address in it, as in ``From: root``; else ""."""
+        return "" if self.addresses or not is_unreadable(self.raw) else self.text
 
     def with_text(self, text: str) -> HeaderField:
         """This field with another text to be looked at (for tags that look at a part of it)."""

@@ -13,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pillarbox.sieve.core.tests import address_all, address_values, exists, header_values
+from pillarbox.sieve.core.tests import (
+    address_all,
+    address_values,
+    exists,
+    header_values,
+    whole_address,
+)
 from pillarbox.sieve.match import CONTAINS, IS
 from pillarbox.sieve.registry import Comparator, MatchType, TestSpec
 
@@ -174,6 +180,7 @@ def _of_values(
 def _of_addresses(node: Node, names: Sequence[str], found: Callable[[Run, str], bool]) -> Test:
     weight = _weight(node)
     part = address_all if node.part is None else node.part.part
+    whole = whole_address(node)
 
     def some(run: Run) -> bool:
         run.node = node
@@ -187,6 +194,10 @@ def _of_addresses(node: Node, names: Sequence[str], found: Callable[[Run, str], 
                         run.spend(weight)
                         if found(run, value):
                             return True
+                if whole and not field.addresses and field.unreadable:
+                    run.spend(weight)
+                    if found(run, field.unreadable):
+                        return True
         return False
 
     return some

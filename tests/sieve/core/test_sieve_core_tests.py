@@ -100,12 +100,20 @@ def test_size_of_exactly_the_limit_is_neither(evaluate: Evaluate, message: bytes
     ("address", "test", "expected"),
     [
         (b"", 'address "from" ""', False),
-        (b"nonsense", 'address :matches "from" "*"', False),
+        (b"nonsense", 'address :matches "from" "*"', True),
         (b"<>", 'address :matches "from" "*@*"', False),
         (b'"a b"@example.com', 'address :localpart "from" "a b"', True),
         (b"a@b (comment)", 'address "from" "a@b"', True),
         (b"=?utf-8?q?a=40b?= <x@y>", 'address "from" "x@y"', True),
         (b"\xc3\xa9@example.com", 'address "from" "\u00e9@example.com"', True),
+        (b"root", 'address "from" "root"', True),
+        (b"root", 'address :count "eq" "from" "1"', True),
+        (b"Just a name", 'address :contains "from" "a name"', True),
+        (b"Just a name", 'address :localpart :contains "from" ""', False),
+        (b"Just a name", 'address :domain :contains "from" ""', False),
+        (b"a@", 'address :all "from" "a@"', True),
+        (b"undisclosed-recipients:;", 'address :contains "from" ""', False),
+        (b"", 'address :contains "from" ""', False),
     ],
 )
 def test_odd_addresses(evaluate: Evaluate, address: bytes, test: str, expected: bool) -> None:

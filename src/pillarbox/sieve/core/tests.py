@@ -2,7 +2,7 @@
 
 Also what they share with the tests of extensions: comparators, match types and address parts.
 Header values are compared without blanks around them and with encoded words decoded; addresses
-are compared as they are written.
+are compared as they are written; a field that holds none, as ``From: root``, is one to ``:all``.
 """
 
 from __future__ import annotations
@@ -64,14 +64,21 @@ def _check_header(v: Validator, node: Node) -> None:
 
 def address_values(run: Run, node: Node) -> list[str]:
     """The addresses, or parts of them, that an address test looks at."""
-    names = run.texts(node.texts("names"))
-    return [
-        value
-        for name in names
-        for found in run.fields(node, name)
-        for local, domain in found.addresses
-        if (value := address_part(run, node, local, domain)) is not None
-    ]
+    values: list[str] = []
+    for name in run.texts(node.texts("names")):
+        for found in run.fields(node, name):
+            for local, domain in found.addresses:
+                value = address_part(run, node, local, domain)
+                if value is not None:
+                    values.append(value)
+            if whole_address(node) and not found.addresses and found.unreadable:
+                values.append(found.unreadable)
+    return values
+
+
+def whole_address(node: Node) -> bool:
+    """Whether a test looks at whole addresses."""
+    return node.part is None or node.part.part is address_all
 
 
 def address_part(run: Run, node: Node, local: str | None, domain: str | None) -> str | None:
