@@ -98,6 +98,38 @@ def test_envelope(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "  discard (e.sieve: line 2)" in out
 
 
+def test_the_envelope_that_the_message_tells(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = folder / "v.sieve"
+    script.write_text('require "vacation";\nvacation "Away";\n')
+    mail = folder / "mail.eml"
+    mail.write_text("From: Ann <ann@example.org>\nTo: bob@example.com\nSubject: Hi\n\nText\n")
+    _, out, _ = call(capsys, "test", script, mail)
+    assert "Envelope: from <ann@example.org> to <bob@example.com>\n" in out
+    assert "  vacation answer to <ann@example.org>: Auto: Hi (v.sieve: line 2)" in out
+    text = mail.read_text()
+    mail.write_text(f"Return-Path: <>\n{text}")
+    _, out, _ = call(capsys, "test", script, mail)
+    assert "Envelope: from <> to <bob@example.com>\n" in out
+    assert "vacation: no answer, because the message has no sender to answer" in out
+    mail.write_text(f"Return-Path: <x@example.net>\n{text}")
+    _, out, _ = call(capsys, "test", script, mail, "--to", "<carl@example.com>")
+    assert "Envelope: from <x@example.net> to <carl@example.com>\n" in out
+    assert "vacation: no answer, because the message is not addressed to the user" in out
+
+
+def test_a_delivery_is_imagined(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = folder / "e.sieve"
+    script.write_text(
+        'require ["environment", "mailbox"];\n'
+        'if allof(environment "phase" "during", mailboxexists "inbox") { discard; }\n'
+    )
+    _, out, _ = call(capsys, "test", script, folder / "hello.eml")
+    assert "  discard (e.sieve: line 2)" in out
+    assert "Not known here" not in out
+
+
 def test_a_script_that_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = folder / "f.sieve"
     script.write_text('require "ihave";\nerror "On purpose";\n')

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,9 +27,10 @@ from pillarbox.cli.sieve_programs import programs_beside
 from pillarbox.sieve.driver import Answer, run_script
 from pillarbox.sieve.environment import Envelope, Environment
 from pillarbox.sieve.errors import Diagnostic, Diagnostics
+from pillarbox.sieve.message import Message
 from pillarbox.sieve.parser import parse
 from pillarbox.sieve.printer import print_script
-from pillarbox.sieve.questions import Now, Question
+from pillarbox.sieve.questions import MailboxExists, Now, Question
 from pillarbox.sieve.result import Result
 from pillarbox.sieve.script import Loader, Script, compile
 from pillarbox.sieve.testsuite.configuration import capabilities_of
@@ -39,6 +42,16 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 sieve_scripts.add_to(app)
+
+_SENDERS = ("return-path", "sender", "from")
+_RECIPIENTS = ("delivered-to", "envelope-to", "to")
+_ITEMS = {
+    "name": "Pillarbox",
+    "version": version("pillarbox"),
+    "location": "MDA",
+    "phase": "during",
+    "vnd.dovecot.default-mailbox": "INBOX",
+}
 
 _FOLDERS = {
     "test": (".",),
@@ -115,33 +128,68 @@ def try_out(
     ],
     trace: Annotated[bool, typer.Option("--trace", help="Show every command, too.")] = False,
     sender: Annotated[
-        str | None, typer.Option("--from", "-f", metavar="ADDRESS", help="Envelope sender.")
+        str | None,
+        typer.Option(
+            "--from",
+            "-f",
+            metavar="ADDRESS",
+            help="Envelope sender. [default: that of Return-Path, Sender or From]",
+        ),
     ] = None,
     recipient: Annotated[
-        str | None, typer.Option("--to", "-t", metavar="ADDRESS", help="Envelope recipient.")
+        str | None,
+        typer.Option(
+            "--to",
+            "-t",
+            metavar="ADDRESS",
+            help="Envelope recipient. [default: that of Delivered-To, Envelope-To or To]",
+        ),
     ] = None,
 ) -> None:
     """Run a script for a message and say what would happen and why; nothing is carried out."""
     compiled = _script(script)
     data = re.sub(rb"\r?\n", b"\r\n", _read(message))
     asked: list[str] = []
+    envelope = _envelope(Message(data), sender, recipient)
+    own = (envelope.recipient,) if envelope.recipient else ()
     result = run_script(
         compiled,
         data,
-        Envelope(sender, recipient),
-        Environment(addresses=(recipient,) if recipient else ()),
+        envelope,
+        Environment(_ITEMS, addresses=own),
         answer=_answers(asked),
         trace=True,
     )
+    typer.echo(f"Envelope: from <{envelope.sender or ''}> to <{envelope.recipient or ''}>")
     _tell(result, trace, asked)
     if result.error is not None:
         raise CommandFailed("the script failed: the message would be kept", DATA)
+
+
+def _envelope(message: Message, sender: str | None, recipient: str | None) -> Envelope:
+    """The envelope as given, else as the message tells."""
+    return Envelope(
+        _first_address(message, _SENDERS) if sender is None else sender.strip("<>"),
+        _first_address(message, _RECIPIENTS) if recipient is None else recipient.strip("<>"),
+    )
+
+
+def _first_address(message: Message, names: Sequence[str]) -> str | None:
+    for name in names:
+        for field in message.fields(name):
+            if field.raw == b"<>":
+                return ""
+            for local, domain in field.addresses:
+                return f"{local}@{domain}"
+    return None
 
 
 def _answers(asked: list[str]) -> Answer:
     def answer(question: Question) -> Any:
         if isinstance(question, Now):
             return datetime.now().astimezone()
+        if isinstance(question, MailboxExists) and question.mailbox.upper() == "INBOX":
+            return True
         asked.append(f"{question}, taken as {question.default!r}")
         return question.default
 
