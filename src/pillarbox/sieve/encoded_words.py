@@ -1,8 +1,8 @@
 """Text as a header value: RFC 2047 words where it must be, folded lines of at most 78 octets.
 
-Plain ASCII stays as it is and is folded at blanks; anything else becomes base64 encoded words of
-UTF-8, each of whole characters and at most 75 octets.  In a field of addresses only a name may
-become that, never the address behind it (RFC 2047 section 5).
+Plain ASCII stays as it is and is folded at blanks; what is between the first and the last word that
+is not becomes base64 encoded words of UTF-8, each of whole characters and at most 75 octets.  In a
+field of addresses only a name may become that, never the address behind it (RFC 2047 section 5).
 """
 
 from __future__ import annotations
@@ -21,11 +21,28 @@ _WORD_OCTETS: Final = 45  # 60 characters of base64
 def header_line(name: str, text: str) -> bytes:
     """``Name: value`` with its line end, folded and encoded as needed."""
     value = " ".join(text.split("\r\n")).replace("\n", " ").replace("\r", " ")
-    if _PLAIN.match(value) and "=?" not in value:
-        words = re.split(r"(?<=[^ \t])(?=[ \t])", value)
-    else:
-        words = _spaced(encode_words(value.strip(), len(name) + 2))
-    return _folded(name, words)
+    if _is_plain(value):
+        return _folded(name, _at_blanks(value))
+    value = value.strip()
+    words = value.split(" ")
+    odd = [number for number, word in enumerate(words) if not _is_plain(word)]
+    if not odd:
+        return _folded(name, _at_blanks(value))
+    first, last = odd[0], odd[-1] + 1
+    before = " ".join(words[:first])
+    after = "".join(f" {word}" for word in words[last:])
+    encoded = encode_words(" ".join(words[first:last]), len(name) + 3 + len(before))
+    if before:
+        encoded[0] = " " + encoded[0]
+    return _folded(name, [*_at_blanks(before), *_spaced(encoded), *_at_blanks(after)])
+
+
+def _is_plain(text: str) -> bool:
+    return _PLAIN.match(text) is not None and "=?" not in text
+
+
+def _at_blanks(text: str) -> list[str]:
+    return re.split(r"(?<=[^ \t])(?=[ \t])", text)
 
 
 def address_line(name: str, display: str, address: str) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pillarbox.mail.charsets import decode_words
 from pillarbox.sieve.encoded_words import header_line
@@ -137,6 +139,21 @@ def test_header_lines_are_folded_and_read_back(text: str) -> None:
         assert all(len(part) <= 78 for part in line.split(b"\r\n"))
     value = line[len("Subject:") :].replace(b"\r\n", b"").strip()
     assert decode_words(value) == text.strip()
+
+
+def test_plain_words_around_stay_as_they_are() -> None:
+    assert header_line("Subject", "Re: Gr\u00fc\u00dfe aus K\u00f6ln am Rhein") == (
+        b"Subject: Re: =?utf-8?b?R3LDvMOfZSBhdXMgS8O2bG4=?= am Rhein\r\n"
+    )
+
+
+@given(st.lists(st.sampled_from(["a", " ", "\u00e9", "=?", "?=", "\n", "\u00a0", "word"])))
+def test_any_words_are_read_back(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    line = header_line("X", text)
+    assert line.count(b"\n") == line.count(b"\r\n ") + 1
+    value = line[len("X:") :].replace(b"\r\n", b"").strip()
+    assert decode_words(value) == text.replace("\n", " ").strip()
 
 
 def test_a_value_cannot_add_fields_or_end_the_header(run_it: Run) -> None:
