@@ -79,8 +79,10 @@ def test_tree() -> None:
             "1:22 expected a command name, but found ';'"]),
         ("a [1] { keep; { } } b \"", [
             "1:23 end of file before end of quoted string",
-            "1:4 expected a string in the list, but found a number",
-            "1:24 expected ';' or a block, but found end of script"]),
+            "1:4 expected a string in the list, but found a number"]),
+        ('if true { keep; "a', ["1:17 end of file before end of quoted string"]),
+        ("if true { keep; /* a", ["1:17 end of file before end of block comment"]),
+        ("if true { a text:\nb", ["1:13 end of file before end of multi-line string"]),
     ],
 )  # fmt: skip
 def test_errors(source: str, errors: list[str]) -> None:

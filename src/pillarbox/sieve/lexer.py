@@ -58,6 +58,7 @@ class Lexer:
         self.at = 0
         self.line = 1
         self.line_start = 0
+        self.finished = True  # nothing was cut off by the end of the source
 
     def tokens(self) -> list[Token]:
         """All tokens; the last one is END."""
@@ -99,11 +100,9 @@ class Lexer:
     def _nonsense(self, position: Position) -> None:
         rest = self.source[self.at : self.at + 2]
         if rest.startswith('"'):
-            self.diagnostics.error(position, "end of file before end of quoted string")
-            self._advance(len(self.source))
+            self._unfinished(position, "quoted string")
         elif rest == "/*":
-            self.diagnostics.error(position, "end of file before end of block comment")
-            self._advance(len(self.source))
+            self._unfinished(position, "block comment")
         else:
             shown = rest[0] if rest[0].isprintable() else f"0x{ord(rest[0]):02x}"
             self.diagnostics.error(position, f"unexpected character '{shown}'")
@@ -126,6 +125,11 @@ class Lexer:
             text = _ESCAPE.sub(r"\1", text)
         return self._checked(text, position)
 
+    def _unfinished(self, position: Position, what: str) -> None:
+        self.diagnostics.error(position, f"end of file before end of {what}")
+        self._advance(len(self.source))
+        self.finished = False
+
     def _multiline(self, position: Position) -> str:
         lines: list[str] = []
         source, size, at = self.source, len(self.source), self.at
@@ -138,8 +142,7 @@ class Lexer:
                 self._advance(at)
                 return self._checked("".join(lines), position)
             lines.append(line[1:] if line.startswith(".") else line)
-        self.diagnostics.error(position, "end of file before end of multi-line string")
-        self._advance(size)
+        self._unfinished(position, "multi-line string")
         return ""
 
     def _checked(self, text: str, position: Position) -> str:

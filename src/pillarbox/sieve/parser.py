@@ -15,8 +15,9 @@ from pillarbox.sieve.limits import DEFAULT, Limits
 
 def parse(source: str, diagnostics: Diagnostics, limits: Limits = DEFAULT) -> list[Command]:
     """The commands of a script; what is wrong with it goes to the diagnostics."""
-    tokens = Lexer(source, diagnostics).tokens()
-    return _Parser(tokens, diagnostics, limits).script()
+    lexer = Lexer(source, diagnostics)
+    tokens = lexer.tokens()
+    return _Parser(tokens, diagnostics, limits, lexer.finished).script()
 
 
 class _Lost(Exception):
@@ -24,8 +25,11 @@ class _Lost(Exception):
 
 
 class _Parser:
-    def __init__(self, tokens: list[Token], diagnostics: Diagnostics, limits: Limits) -> None:
+    def __init__(
+        self, tokens: list[Token], diagnostics: Diagnostics, limits: Limits, finished: bool
+    ) -> None:
         self.tokens = tokens
+        self.finished = finished  # else the early end of the script is told already
         self.at = 0
         self.diagnostics = diagnostics
         self.limits = limits
@@ -79,7 +83,7 @@ class _Parser:
         commands = self.commands(depth)
         if self.tokens[self.at].kind == "}":
             self.at += 1
-        else:
+        elif self.finished:
             self.diagnostics.error(
                 self.tokens[self.at].position,
                 f"end of script before the end of the block opened in line {opening.position.line}",
@@ -161,6 +165,8 @@ class _Parser:
         return Test(str(name.value), arguments, tests, listed, name.position)
 
     def fail(self, token: Token, expected: str) -> None:
+        if token.kind == END and not self.finished:
+            return
         if token.kind in (IDENTIFIER, TAG):
             colon = ":" if token.kind == TAG else ""
             got = f"{token.kind} '{colon}{token.value}'"

@@ -162,13 +162,23 @@ class Validator:
     def _tests(self, command: Command, spec: CommandSpec) -> list[Node]:
         if not spec.test:
             if command.tests:
-                self.error(command.position, f"the {spec.name} command takes no test")
+                self.error(command.position, self._no_test(command))
             return []
         if command.test_list or len(command.tests) != 1:
             self.error(command.position, f"the {spec.name} command needs one test")
             return []
         node = self.test(command.tests[0])
         return [] if node is None else [node]
+
+    def _no_test(self, command: Command) -> str:
+        """What is wrong with a test behind a command that takes none."""
+        found = command.tests[0].name
+        if command.name == "else":
+            hint = ": elsif does" if found == "if" else ""
+            return f"the else command takes no test{hint}"
+        if not command.test_list and found in self.scope.commands:
+            return f"missing ';' after the {command.name} command"
+        return f"the {command.name} command takes no test"
 
     def test(self, test: Test) -> Node | None:
         """A checked test; None if there is no such test."""
@@ -180,6 +190,13 @@ class Validator:
         node = bind(self, test, spec)
         sound = self.diagnostics.errors == errors
         count = len(test.tests)
+        if spec.tests == 0 and count and not test.test_list:
+            found = test.tests[0]
+            self.error(
+                found.position,
+                f"expected the end of the {spec.name} test, but found '{found.name[:80]}'",
+            )
+            return None
         if spec.tests == 0 and count:
             self.error(test.position, f"the {spec.name} test takes no tests")
         elif spec.tests == 1 and (count != 1 or test.test_list):
@@ -229,7 +246,12 @@ class Validator:
         if len(command.arguments) != 1 or not names:
             self.error(command.position, "the require command takes one string list")
         if command.tests or command.block is not None:
-            self.error(command.position, "the require command takes no test and no block")
+            self.error(
+                command.position,
+                "the require command takes no block"
+                if not command.tests
+                else self._no_test(command),
+            )
         for name in names:
             self._require_one(name)
 
