@@ -138,6 +138,37 @@ def test_inner_multipart_is_ended_by_the_outer_boundary() -> None:
     assert body(data, tree.parts[1]) == b"out"
 
 
+def test_a_child_with_its_parents_boundary() -> None:
+    html = "Content-Type: text/html\n\nh"
+    inner = f"Content-Type: multipart/alternative; boundary=b\n\n--b\n\nt\n--b\n{html}"
+    top = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n{inner}"
+    attached = "Content-Type: application/pdf\n\nAAAA"
+    expected = ["multipart/mixed", ["multipart/alternative", "text/plain", "text/html"]]
+    assert shape(parse(crlf(f"{top}\n"))) == expected
+    assert shape(parse(crlf(f"{top}\n--b--\n"))) == expected
+    assert shape(parse(crlf(f"{top}\n--b--\n--b\n{attached}\n--b--\n"))) == [
+        *expected,
+        "application/pdf",
+    ]
+    assert shape(parse(crlf(f"{top}\n--b--\n\n--b\n{inner}\n--b--\n--b--\n--b\n\nx"))) == [
+        *expected,
+        expected[1],
+    ]
+
+
+def test_a_boundary_named_in_a_header_is_not_lent() -> None:
+    for field in (
+        "X: b",
+        "Content-Type: text/plain; name=b",
+        "Content-Type: multipart/mixed; boundary=bb",
+    ):
+        part = f"{field}\n\nx"
+        tree = parse(
+            crlf(f"Content-Type: multipart/mixed; boundary=b\n\n--b\n{part}\n--b\n\ny\n--b--\n")
+        )
+        assert len(tree.parts) == 2
+
+
 def test_multipart_without_boundary_or_parts_is_one_text() -> None:
     for rest in ("just text\n", "--c\n\nx\n--c--\n", ""):
         data = mixed(rest)

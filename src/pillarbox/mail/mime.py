@@ -4,7 +4,8 @@
 reading.  Each multipart is cut by ``bytes.find`` of its own delimiter inside its own range, outer
 boundaries first, so an outer delimiter ends whatever is inside, closed or not, and a boundary
 that is a prefix of another is no problem: a delimiter line must hold nothing but the boundary,
-``--`` and blanks.
+``--`` and blanks.  Only where a multipart has the very boundary of its parent are delimiters its
+own until one closes it, so that what follows it is not lost.
 
 Readings of bad MIME: a Content-Type that cannot be read is text/plain.  A first parameter may
 lack its semicolon.  A Content-Disposition with nothing but parameters is an attachment.  A
@@ -29,6 +30,7 @@ from pillarbox.mail.parameters import Params, parse_parameters, without_comments
 _TYPE: Final = re.compile(rb"\"?([^\s/;,\"]+)\s*/\s*([^\s/;,\"]+)")
 _NO_SEMICOLON: Final = re.compile(rb"(?:\A|\s)[^\s=\"/]++\s*+=.*", re.DOTALL)
 _DELIMITER_TAIL: Final = re.compile(rb"(--)?[ \t]*\r*(?:\n|\Z)")
+_NEAR: Final = 4096
 _WORDS: Final = re.compile(rb"[^\s,;\"]+")
 
 
@@ -195,13 +197,17 @@ class _Parser:
         if not self.opens(part, depth):
             return
         digest = part.subtype == b"digest"
-        boundary = next((value for name, value in part.params if name == b"boundary"), b"")
-        boundary = boundary.rstrip(b" \t\r\n")
+        boundary = _boundary(part)
         begin = -1
+        lent = False
         for line, after, closing in self.delimiters(part, boundary) if boundary else ():
+            if lent:
+                lent = not closing
+                continue
             if begin >= 0:
                 self.child(part, begin, line, digest, depth)
             begin = -1 if closing else after
+            lent = not closing and self.lends(boundary, after, part.end)
             if closing:
                 break
             if self.count >= self.limits.parts - 1:
@@ -213,6 +219,19 @@ class _Parser:
             whole = Part(self.raw, HeaderBlock([], part.body_start), part.body_start, part.end)
             self.count += 1
             part.parts.append(whole)
+
+    def lends(self, boundary: bytes, begin: int, end: int) -> bool:
+        """Whether the child that begins here is a multipart with its parent's boundary."""
+        stop = min(end, begin + _NEAR)
+        at = self.raw.find(boundary, begin, stop)
+        if at < 0 or self.raw[at - 3 : at] == b"\n--":  # the next delimiter comes first
+            return False
+        header = split_header(self.raw, begin, stop, self.limits.fields)
+        child = Part(self.raw, header, begin, end)
+        for name, _, value, after in header.fields:
+            if name == b"CONTENT-TYPE":
+                _content_type(child, unfold(self.raw[value:after]))
+        return child.is_multipart and _boundary(child) == boundary
 
     def child(self, part: Part, begin: int, line: int, digest: bool, depth: int) -> None:
         """One child, before the delimiter whose line begins at ``line``."""
@@ -233,6 +252,11 @@ class _Parser:
                 continue
             yield at + 1, tail.end(), tail[1] is not None
             at = raw.find(marker, max(tail.end() - 1, at + 1), end)
+
+
+def _boundary(part: Part) -> bytes:
+    value = next((value for name, value in part.params if name == b"boundary"), b"")
+    return value.rstrip(b" \t\r\n")
 
 
 def _parameters(value: bytes) -> tuple[bytes, Params]:
