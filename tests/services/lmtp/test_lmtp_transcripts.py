@@ -494,7 +494,7 @@ C: MAIL FROM:<evil@x>
     )
 
 
-@pytest.mark.parametrize("sender", ["<a@b@c>", "<ann@>", "<@example.com>"])
+@pytest.mark.parametrize("sender", ["<a@b@c>", "<ann@>", '<"ann"@@example.com>'])
 def test_a_broken_sender_does_not_cost_the_mail(talk: Any, sender: str) -> None:
     def check(world: Any) -> None:
         [message] = world.users["bob@example.com"].boxes["INBOX"].messages
@@ -516,6 +516,8 @@ C: MAIL FROM:{sender} FOO=1
 S: 555 5.5.4 Unsupported parameter FOO
 C: MAIL FROM:ann@example.com
 S: 501 5.5.4 Invalid address: missing '<'
+C: MAIL FROM:<ä@example.com>
+S: 550 5.6.7 Non-ASCII address needs SMTPUTF8
 C: MAIL FROM:<>
 S: 250 2.1.0 OK
 C: RCPT TO:{sender}

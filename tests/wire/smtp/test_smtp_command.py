@@ -125,7 +125,18 @@ def test_hostile_arguments(verb: bytes, rest: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [b"<a@>", b"<@b>", b"<a@b@c>", b"<@a:b@c@d>", b"<(x)>", b"<" + b"a" * 300 + b"@b>"]
+    "path",
+    [
+        b"<a@>",
+        b"<@b>",
+        b"<a@b@c>",
+        b"<@a:b@c@d>",
+        b"<(x)>",
+        b'<"a"b@c>',
+        b"<a<b@c>",
+        b"<\xff@b>",
+        b"<" + b"a" * 300 + b"@b>",
+    ],
 )
 def test_a_broken_sender_can_be_left_out(path: bytes) -> None:
     line = split(b"MAIL FROM:%b BODY=8BITMIME" % path)
@@ -142,7 +153,6 @@ def test_a_broken_sender_can_be_left_out(path: bytes) -> None:
         b"MAIL FROM:a@b",
         b"MAIL FROM:<a b@c>",
         b"MAIL FROM:<<a@b>>",
-        b"MAIL FROM:<\xc3\xa4@b>",
         b"MAIL FROM:<a@b>SIZE=1",
         b"MAIL",
         b"RCPT TO:<a@b@c>",

@@ -103,8 +103,8 @@ class LmtpClient(SmtpConnection[Transaction]):
         """
         try:
             return parse(line)
-        except Refused:
-            instead = without_sender(line)
+        except Refused as refused:
+            instead = without_sender(line) if refused.reply.code == 501 else None
             if instead is None:
                 raise
             return parse(instead)

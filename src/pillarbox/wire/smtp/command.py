@@ -94,7 +94,7 @@ Command = Hello | Mail | Rcpt | Data | Bdat | Simple | Auth
 
 _DOMAIN: Final = re.compile(rb"[A-Za-z0-9._:\x80-\xff-]+|\[[\x21-\x5a\x5e-\x7e]+\]")
 _ODD: Final = re.compile(rb"[^A-Za-z0-9._:-]+")
-_BROKEN_SENDER: Final = re.compile(rb"(FROM:[ \t]*)<[!#-;=?-~]+>(?=[ \t]|\Z)", re.IGNORECASE)
+_BROKEN_SENDER: Final = re.compile(rb"(FROM:[ \t]*)<[^\x00-\x20\x7f>]+>(?=[ \t]|\Z)", re.IGNORECASE)
 _FROM: Final = re.compile(rb"FROM:[ \t]*", re.IGNORECASE)
 _TO: Final = re.compile(rb"TO:[ \t]*", re.IGNORECASE)
 _BDAT: Final = re.compile(rb"([0-9]{1,19})(?:[ \t]+(LAST))?[ \t]*", re.IGNORECASE)
@@ -120,7 +120,7 @@ def parse(line: CommandLine) -> Command:
 def without_sender(line: CommandLine) -> CommandLine | None:
     """A MAIL whose sender cannot be read, with the null sender in its place; None for all else.
 
-    Only what is between angle brackets without blanks and quotes counts as one.
+    Only what is between angle brackets and has no blank in it counts as one.
     """
     if line.name != "MAIL" or not _BROKEN_SENDER.match(line.args):
         return None
