@@ -188,11 +188,17 @@ def test_diagnostics_are_bounded_and_readable() -> None:
          "1:17 specified header field name 'b c' is invalid for the exists test"),
         ('require "date"; if date "ä" "year" "1" {}',
          "1:25 specified header field name 'ä' is invalid for the date test"),
+        ('require "vacation"; vacation :addresses ["a@b.example", "nobody"] "x";',
+         "1:57 specified :addresses item 'nobody' is invalid and ignored"),
+        ('require "enotify"; notify "mailto:a@b.example?from=c@b.example&x-a=b";',
+         "1:27 notify command: the field 'from' of the mailto URI is ignored"),
+        ('require "enotify"; notify :options "a=b" "mailto:a@b.example";',
+         "1:27 notify command: the method mailto takes no options"),
         ('require "duplicate"; if duplicate :header "a b" {}',
          "1:35 invalid header name 'a b' for the duplicate test"),
     ],
 )  # fmt: skip
-def test_names_that_no_field_has_are_no_errors(source: str, warning: str) -> None:
+def test_what_has_no_effect_is_no_error(source: str, warning: str) -> None:
     script, diagnostics = compile(source, "test")
     assert script is not None
     (told,) = diagnostics

@@ -1,7 +1,8 @@
 """mailto URIs (RFC 6068) as notification methods (RFC 5436).
 
 `parse` takes the URI apart: recipients, subject, body and other fields.  Fields that a notification
-must not have from outside (RFC 5436 section 2.3) are left out; what is wrong is told by ValueError.
+must not have from outside (RFC 5436 section 2.3) are left out and named in ``ignored``; what is
+wrong is told by ValueError.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class MailTo:
     subject: str = ""
     body: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
 
 
 def _decoded(text: str) -> str:
@@ -87,5 +89,7 @@ def _take(found: MailTo, name: str, shown: str, value: str) -> None:
         case _:
             if not name or not all(33 <= ord(c) <= 126 and c != ":" for c in name):
                 raise ValueError(f"invalid field name '{shown[:80]}' in the mailto URI")
-            if name not in _FORBIDDEN and not name.startswith("resent-"):
+            if name in _FORBIDDEN or name.startswith("resent-"):
+                found.ignored.append(shown)
+            else:
                 found.headers.append((shown, _decoded(value)))

@@ -88,9 +88,9 @@ def _add(run: Run, node: Node) -> None:
 
 
 def _delete(run: Run, node: Node) -> Asking[None]:
-    name = _name(run, node).upper()
+    name = _name(run, node)
     forbidden = _listed(run, "sieve_editheader_protected", "sieve_editheader_forbid_delete")
-    if name in _NEVER_DELETED or name in forbidden:
+    if name.upper() in (*_NEVER_DELETED, *forbidden):
         run.warn(f"deleteheader action: the field '{name}' is protected; it is not deleted", node)
         return
     found = run.message.fields(name)

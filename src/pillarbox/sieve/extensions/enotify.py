@@ -133,6 +133,10 @@ def _check_notify(v: Validator, node: Node) -> None:
         return
     if not found.to and not found.cc and not found.bcc:
         v.warning(method.position, "notify command: the mailto URI has no recipients")
+    for name in found.ignored:
+        v.warning(
+            method.position, f"notify command: the field '{name[:80]}' of the mailto URI is ignored"
+        )
 
 
 def _check_importance(v: Validator, node: Node, use: TagUse) -> None:
@@ -151,6 +155,8 @@ def _check_options(v: Validator, node: Node, use: TagUse) -> None:
     for text in use.value:
         if text.constant is not None and not text.constant.partition("=")[1]:
             v.error(text.position, f"the notify option '{text.constant[:80]}' has no value")
+            return
+    v.warning(use.position, "notify command: the method mailto takes no options")
 
 
 def _valid_method(run: Run, node: Node) -> bool:

@@ -212,6 +212,15 @@ def _check_from(v: Validator, node: Node, use: TagUse) -> None:
         v.error(use.position, f"specified :from address '{given[:80]}' is invalid for vacation")
 
 
+def _check_addresses(v: Validator, node: Node, use: TagUse) -> None:
+    for text in use.value:
+        if text.constant is not None and bare_address(text.constant) is None:
+            v.warning(
+                text.position,
+                f"specified :addresses item '{text.constant[:80]}' is invalid and ignored",
+            )
+
+
 def _check_mime(v: Validator, node: Node) -> None:
     reason = node.text("reason").constant
     if "mime" not in node.tags or reason is None:
@@ -235,7 +244,7 @@ EXTENSIONS = (
                     TagSpec("days", NUMBER, group="period"),
                     TagSpec("subject", STRING),
                     TagSpec("from", STRING, validate=_check_from),
-                    TagSpec("addresses", STRINGS),
+                    TagSpec("addresses", STRINGS, validate=_check_addresses),
                     TagSpec("mime"),
                     TagSpec("handle", STRING),
                 ),
