@@ -24,7 +24,6 @@ MAX_FIELDS: Final = 10_000
 
 Field = tuple[bytes, int, int, int]
 
-_EMPTY_LINES: Final = (b"\n\r\n", b"\n\n", b"\n\r\r\n")
 _FIELD: Final = re.compile(rb"(?:([^:\s]+)[ \t]*:())?[^\n]*(?:\n[ \t][^\n]*)*\n?")
 
 
@@ -46,14 +45,17 @@ def header_end(raw: bytes, start: int, end: int) -> tuple[int, int]:
         return start, start + 1
     if raw.startswith(b"\r\r\n", start, end):
         return start, start + 3
-    found = end, end
-    limit = end
-    for line in _EMPTY_LINES:
-        at = raw.find(line, start, limit)
-        if at >= 0:
-            found = at + 1, at + len(line)
-            limit = at + 1
-    return found
+    crlf = raw.find(b"\n\r\n", start, end)
+    stop = end if crlf < 0 else crlf + 1
+    bare = raw.find(b"\n\n", start, stop)
+    if bare >= 0:
+        stop = bare + 1
+    double = raw.find(b"\n\r\r\n", start, stop)
+    if double >= 0:
+        return double + 1, double + 4
+    if bare >= 0:
+        return bare + 1, bare + 2
+    return (crlf + 1, crlf + 3) if crlf >= 0 else (end, end)
 
 
 def split_header(

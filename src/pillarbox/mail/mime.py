@@ -30,7 +30,7 @@ from pillarbox.mail.parameters import Params, parse_parameters, without_comments
 _TYPE: Final = re.compile(rb"\"?([^\s/;,\"]+)\s*/\s*([^\s/;,\"]+)")
 _NO_SEMICOLON: Final = re.compile(rb"(?:\A|\s)[^\s=\"/]++\s*+=.*", re.DOTALL)
 _DELIMITER_TAIL: Final = re.compile(rb"(--)?[ \t]*\r*(?:\n|\Z)")
-_NEAR: Final = 4096
+_NEAR: Final = 1024
 _WORDS: Final = re.compile(rb"[^\s,;\"]+")
 
 
