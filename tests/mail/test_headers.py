@@ -82,6 +82,10 @@ def test_line_ends_with_a_second_cr() -> None:
     assert split_header(b"A: 1\r\n\r\r\nx\r\n\r\n").body_start == 9
 
 
+def test_a_lone_cr_is_a_blank() -> None:
+    assert unfold(b" one\rtwo\r\r\n three\r\r\n") == b"one two three"
+
+
 def test_blank_continuation_is_no_end() -> None:
     data = b"A: 1\r\n \r\nB: 2\r\n\r\nbody"
     block = split_header(data)

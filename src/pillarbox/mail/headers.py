@@ -83,12 +83,16 @@ def split_header(
 def unfold(value: bytes) -> bytes:
     """A field's value without line ends and without blanks around it (RFC 5322 2.2.3).
 
-    A tab that begins a line is read as a blank: the reader of a subject sees no difference.
+    A tab that begins a line is read as a blank, and so is a CR without its LF: the reader of a
+    subject sees no difference.
     """
     if b"\n" in value:
         value = value.replace(b"\n\t", b"\n ")
         value = value.replace(b"\r\n", b"").replace(b"\n", b"")
-    return value.strip(b" \t\r")
+    value = value.strip(b" \t\r")
+    if b"\r" in value:
+        value = value.replace(b"\r ", b" ").replace(b"\r", b" ")
+    return value
 
 
 def header_values(data: Buffer, block: HeaderBlock, name: bytes) -> list[bytes]:
