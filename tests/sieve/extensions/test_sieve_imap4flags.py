@@ -47,6 +47,8 @@ def test_flags_of_actions(act: Act, source: str, expected: list[str]) -> None:
         ('setflag "A b";', 'hasflag ["x", "b"]', True),
         ('setflag "A b";', 'hasflag "x a"', True),
         ('setflag "MyFlag";', 'hasflag :contains "flag"', True),
+        ('setflag "MyFlag";', 'hasflag :contains "none flag"', True),
+        ('setflag "MyFlag";', 'hasflag :contains ""', False),
         ('setflag "MyFlag";', 'hasflag :matches "m*g"', True),
         ('setflag "a b";', 'hasflag :count "eq" "2"', True),
         ('setflag "v" "a b";', 'hasflag "v" "b"', True),

@@ -170,7 +170,7 @@ def _has(run: Run, node: Node) -> Asking[bool]:
         values = _internal(run).flags
     keys = run.texts(node.texts("keys"))
     assert node.matching is not None
-    if node.matching.type.name == "is":
+    if node.matching.type.name in ("is", "contains"):  # of a list of flags (RFC 5232 section 2)
         keys = [word for key in keys for word in key.split()]
     return (yield from run.matching(node, values, keys))
 
