@@ -187,5 +187,6 @@ class SubmissionLogin(LoginConnection):
         except xclient.BadXclient as error:
             return reply(501, "5.5.4", str(error))
         self.take_origin(origin)
+        self.hello = ""
         self._wire.enter(State.GREETED)
         return reply(220, "", f"{self._server.hostname} ESMTP {self.server.greeting}")
