@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,7 +46,6 @@ _SENDERS = ("return-path", "sender", "from")
 _RECIPIENTS = ("delivered-to", "envelope-to", "to")
 _ITEMS = {
     "name": "Pillarbox",
-    "version": version("pillarbox"),
     "location": "MDA",
     "phase": "during",
     "vnd.dovecot.default-mailbox": "INBOX",
@@ -156,7 +154,7 @@ def try_out(
         compiled,
         data,
         envelope,
-        Environment(_ITEMS, addresses=own),
+        Environment(_items(), addresses=own),
         answer=_answers(asked),
         trace=True,
     )
@@ -164,6 +162,12 @@ def try_out(
     _tell(result, trace, asked)
     if result.error is not None:
         raise CommandFailed("the script failed: the message would be kept", DATA)
+
+
+def _items() -> dict[str, str]:
+    from importlib.metadata import version  # takes long to import
+
+    return {**_ITEMS, "version": version("pillarbox")}
 
 
 def _envelope(message: Message, sender: str | None, recipient: str | None) -> Envelope:
