@@ -176,6 +176,8 @@ def test_connections_are_used_again_and_given_up_in_a_reset(front: Front) -> Non
     [
         ({"MAIL": "452 4.3.1 full"}, "452 4.3.1", ""),
         ({"RCPT": "550 5.2.1 disabled"}, "550 5.2.1", ""),
+        ({"MAIL": "354 go on"}, "451 4.4.0", ""),
+        ({"RCPT": "354 go on"}, "451 4.4.0", ""),
         ({"GREETING": "421 4.3.2 not now"}, "451 4.4.0", ""),
         ({"DATA": "451 4.3.0 broken"}, "250", "451 4.3.0"),
         ({"BODY": "552 5.2.2 too much"}, "250", "552 5.2.2"),

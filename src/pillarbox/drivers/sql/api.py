@@ -39,7 +39,8 @@ PORTION: Final = 1000
 class SqlError(Exception):
     """The database refused or could not be reached; ``code`` as the database names it.
 
-    ``constraint``: the rows would break a rule of the table.  ``uncertain``: the connection was
+    ``constraint``: the rows would break a rule of the table, or somebody made the same table at the
+    same moment.  ``uncertain``: the connection was
     lost while a transaction was committed.
     """
 

@@ -196,6 +196,13 @@ def _value(value: Any) -> Value:
     return value if isinstance(value, str | int | float | bytes) else str(value)
 
 
+_CONSTRAINTS: Final = (
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.DuplicateObjectError,  # CREATE TABLE IF NOT EXISTS, by two at the same moment
+    asyncpg.DuplicateTableError,
+)
+
+
 @contextmanager
 def _translated(where: str = "") -> Iterator[None]:
     """Whatever goes wrong is SqlError, with PostgreSQL's own code."""
@@ -203,7 +210,7 @@ def _translated(where: str = "") -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        constraint = isinstance(error, asyncpg.IntegrityConstraintViolationError)
+        constraint = isinstance(error, _CONSTRAINTS)
         raise SqlError(f"{place}{error.args[0]}", error.sqlstate, constraint=constraint) from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise SqlError(f"{place}{error}") from error

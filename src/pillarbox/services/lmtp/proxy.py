@@ -76,9 +76,11 @@ class Leg:
             reply = await session.rcpt(address, parameters)
         except SmtpError as error:
             return self._failed(recipient, error)
-        if reply.code >= 400:
+        if reply.code >= 300:
             self.recipients.remove(recipient)
         self._note(recipient, session)
+        if 300 <= reply.code < 400:
+            return self._failed(recipient, _no_answer(reply))
         return reply
 
     async def deliver(self, head: bytes) -> None:
@@ -118,7 +120,9 @@ class Leg:
                 raise
             break
         self._lent = lent
-        self._refused = None if reply.code < 400 else reply
+        if 300 <= reply.code < 400:
+            raise _no_answer(reply)
+        self._refused = None if reply.code < 300 else reply
         return lent.session
 
     async def _lend(self) -> Lent:
@@ -183,6 +187,10 @@ class Leg:
         self._backend.ctx.log.error(recipient.scope, f"Proxying failed: {error.text}")
         recipient.scope.set(dest_host=self.target.destination.host)
         return replies.not_reachable(recipient.address)
+
+
+def _no_answer(reply: Reply) -> SmtpError:
+    return SmtpError(f"the server wants more where there is no more: {reply.code}")
 
 
 async def pass_on(
