@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,16 +24,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
 
 from certificates import Authority
+from ports import free_port
 
 PASSWORD = "s3cret"
 WAIT_SECONDS = 60
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def program(name: str, *folders: str) -> str:

@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 PROGRAM = (sys.executable, "-m", "pillarbox.cli.main")
 PASSWORD = "secret"
 USERS = ("alice@example.com", "bob@example.com", "carol@example.com")
@@ -69,13 +71,6 @@ filter = "event=*"
 exporter = "file"
 {blocks}
 """
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Running:

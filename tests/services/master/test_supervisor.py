@@ -22,6 +22,10 @@ from pillarbox.runtime.service import InetListener, ServiceSpec, UnixListener
 from pillarbox.services.master.supervisor import StartError, Supervisor
 from pillarbox.settings.model import InetListenerSettings, ServiceSettings, Settings
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "e2e"))
+
+from ports import free_port
+
 MODULES = Path(__file__).parent / "modules"
 SPEC = ServiceSpec(
     name="obedient_one",
@@ -29,12 +33,6 @@ SPEC = ServiceSpec(
     process_limit=1,
     unix_listeners=(UnixListener("obedient/{index}"),),
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class World:
