@@ -47,6 +47,23 @@ def script(server: Running, user: str, name: str, text: str, *, active: bool = F
         link.symlink_to(f"sieve/{name}.sieve")
 
 
+def test_what_the_dict_was_asked_is_told(server: Running) -> None:
+    with Imap(server.imap_port).login(BOB) as client:
+        client.ok('SETMETADATA INBOX (/private/comment "told")')
+        client.ok("GETMETADATA INBOX (/private/comment)")
+        client.ok("GETMETADATA INBOX (/private/none)")
+    [made] = server.wait_events("dict_created", user=BOB)
+    assert made["fields"]["dict_name"] == "annotations"
+    lookups = server.wait_events("dict_lookup_finished", 2, user=BOB)
+    keys = [event["fields"]["key"].rpartition("/")[2] for event in lookups]
+    assert keys == ["comment", "none"]
+    assert ["key_not_found" in event["fields"] for event in lookups] == [False, True]
+    for event in (*lookups, *server.wait_events("dict_transaction_finished", user=BOB)):
+        assert event["fields"]["driver"] == "file"
+        assert event["fields"]["session"]
+        assert event["fields"]["cmd_name"] in ("GETMETADATA", "SETMETADATA")
+
+
 def test_imaplib(server: Running) -> None:
     client = server.imap(ALICE)
     client.xatom("CAPABILITY")

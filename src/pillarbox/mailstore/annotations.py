@@ -14,11 +14,13 @@ A dict that cannot be used now is a `Temporary` error, and the log says why.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from pillarbox.drivers.dict.api import Change, Dict, DictError, Set, Unset
+from pillarbox.events.event import Scope
 from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.errors import (
     AnnotationTooLarge,
@@ -55,6 +57,13 @@ class Annotations:
         self._user = user
         self._dicts = dicts
         self._setting = asyncio.Lock()
+        self._scope = user.scope
+
+    def within(self, scope: Scope) -> Annotations:
+        """The same for one piece of work, in whose scope the events of dicts stand."""
+        those = copy.copy(self)
+        those._scope = scope
+        return those
 
     async def get(self, of: MailboxEntry | None, name: str) -> bytes | None:
         """One value.  Raises Temporary."""
@@ -223,7 +232,9 @@ class Annotations:
         user, block = self._user, self._user.settings.mail_attribute_dict
         if not block and not write and not (user.mail_path / FILE).exists():
             return None
-        return await self._dicts.get(user.settings, block, user, f"%{{mail_path}}/{FILE}")
+        return await self._dicts.get(
+            user.settings, block, user, f"%{{mail_path}}/{FILE}", scope=self._scope
+        )
 
     def _failed(self, error: DictError) -> Temporary:
         log.error(self._user.scope, f"annotations: {error}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from pillarbox.drivers import registry
 from pillarbox.drivers.dict.api import Dict, DictError
+from pillarbox.drivers.dict_events import TellingDict, closed, opened
+from pillarbox.events.event import Scope
 from pillarbox.settings.model import DictBlockSettings, Settings
 from pillarbox.settings.variables import expand
 
@@ -32,10 +34,12 @@ class Dicts:
         self._most = most
         self._open: OrderedDict[tuple[str, str, str], Dict] = OrderedDict()
 
-    async def get(self, settings: Settings, block: str, user: MailUser, own: str = "") -> Dict:
+    async def get(
+        self, settings: Settings, block: str, user: MailUser, own: str = "", *, scope: Scope
+    ) -> Dict:
         """The dict of that block for a user; "" is the file ``own``, a path with variables.
 
-        Raises DictError.
+        ``scope`` is that of the work that asks.  Raises DictError.
         """
         if block and block not in settings.dict:
             raise DictError(f"there is no dict {block!r} in the settings")
@@ -48,16 +52,22 @@ class Dicts:
             key = (block, driver, path)
             found = self._open.get(key)
             if found is None:
-                found = registry.load("dict", driver).make(chosen, path)
+                found = opened(
+                    scope, block, driver, lambda: registry.load("dict", driver).make(chosen, path)
+                )
                 self._open[key] = found
         except (ValueError, registry.UnknownDriver, registry.MissingRequirement) as error:
             raise DictError(f"dict {block!r}: {error}") from error
         self._open.move_to_end(key)
         if len(self._open) > self._most:
-            await self._open.popitem(last=False)[1].close()
-        return found
+            await self._close(last=False)
+        return TellingDict(found, scope)
 
     async def close(self) -> None:
         """Close them all."""
         while self._open:
-            await self._open.popitem()[1].close()
+            await self._close(last=True)
+
+    async def _close(self, *, last: bool) -> None:
+        (block, _, _), dictionary = self._open.popitem(last=last)
+        await closed(Scope(), block, dictionary)

@@ -19,6 +19,7 @@ from pillarbox.drivers.dict.api import Dict
 from pillarbox.drivers.dict.fail import FailDict
 from pillarbox.drivers.dict.file import FileDict
 from pillarbox.drivers.dict.memory import MemoryDict
+from pillarbox.events.event import Scope
 from pillarbox.settings.model import Settings
 from pillarbox.sieve.result import DuplicateMark
 
@@ -57,13 +58,15 @@ class FakeCase:
 class OneDict:
     dictionary: Dict
 
-    async def get(self, *_: Any) -> Dict:
+    async def get(self, *_: Any, **__: Any) -> Dict:
         return self.dictionary
 
 
 def delivery_with(dictionary: Dict, case: FakeCase | None = None) -> Duplicates:
     """The duplicate tests of another delivery."""
-    memory = Memory(cast(Any, OneDict(dictionary)), Settings(), cast(Any, FakeUser()), set())
+    memory = Memory(
+        cast(Any, OneDict(dictionary)), Settings(), cast(Any, FakeUser()), set(), Scope()
+    )
     return Duplicates(cast(Any, case or FakeCase()), memory)
 
 

@@ -92,7 +92,7 @@ class Answers:
         if mailbox is not None and entry is None:
             return None
         try:
-            value = await user.annotations.get(entry, annotation)
+            value = await user.annotations.within(self._case.scope).get(entry, annotation)
         except Temporary:
             return None
         return None if value is None else value.decode("utf-8", "replace")

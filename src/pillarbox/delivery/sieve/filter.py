@@ -83,8 +83,8 @@ class Filter:
     def tools(self, case: Case) -> Tools:
         """What actions work with."""
         user, settings = case.user, case.settings
-        memory = Memory(self._dicts, settings, user, self._busy)
-        return Tools(self._sender, memory, Lists(self._dicts, settings, user))
+        memory = Memory(self._dicts, settings, user, self._busy, case.scope)
+        return Tools(self._sender, memory, Lists(self._dicts, settings, user, case.scope))
 
     async def answers(self, case: Case) -> Answers:
         """The answers to what scripts ask."""

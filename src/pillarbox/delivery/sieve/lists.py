@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pillarbox.drivers.dict.api import DictError, valid_key
+from pillarbox.drivers.dict.api import Dict, DictError, valid_key
+from pillarbox.events.event import Scope
 from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.user import MailUser
 from pillarbox.settings.model import Settings
@@ -14,10 +15,11 @@ _MOST_MEMBERS = 1000
 class Lists:
     """The lists as one user sees them.  Raises DictError."""
 
-    def __init__(self, dicts: Dicts, settings: Settings, user: MailUser) -> None:
+    def __init__(self, dicts: Dicts, settings: Settings, user: MailUser, scope: Scope) -> None:
         self._dicts = dicts
         self._settings = settings
         self._user = user
+        self._scope = scope
 
     def exists(self, name: str) -> bool:
         """Whether there is such a list."""
@@ -37,7 +39,7 @@ class Lists:
             key = valid_key(_PREFIX + wanted)
         except DictError:
             return False
-        dictionary = await self._dicts.get(self._settings, chosen.dict, self._user)
+        dictionary = await self._dict(chosen.dict)
         return await dictionary.get(key) is not None
 
     async def members(self, name: str) -> tuple[str, ...]:
@@ -47,7 +49,10 @@ class Lists:
             return ()
         found = list(chosen.members)
         if chosen.dict:
-            dictionary = await self._dicts.get(self._settings, chosen.dict, self._user)
+            dictionary = await self._dict(chosen.dict)
             keys = await dictionary.iterate(_PREFIX, _MOST_MEMBERS)
             found += [key[len(_PREFIX) :] for key, _ in keys]
         return tuple(dict.fromkeys(found))[:_MOST_MEMBERS]
+
+    async def _dict(self, block: str) -> Dict:
+        return await self._dicts.get(self._settings, block, self._user, scope=self._scope)

@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Final
 
 from pillarbox.drivers.dict.api import Add, Change, Dict, Set, Unset
+from pillarbox.events.event import Scope
 from pillarbox.mailstore.dicts import Dicts
 from pillarbox.mailstore.user import MailUser
 from pillarbox.settings.model import Settings
@@ -45,11 +46,14 @@ class Claim(Enum):
 class Memory:
     """The memory of one user; all methods raise DictError."""
 
-    def __init__(self, dicts: Dicts, settings: Settings, user: MailUser, busy: set[str]) -> None:
+    def __init__(
+        self, dicts: Dicts, settings: Settings, user: MailUser, busy: set[str], scope: Scope
+    ) -> None:
         self._dicts = dicts
         self._settings = settings
         self._user = user
         self._busy = busy
+        self._scope = scope
         self._token = b"claimed " + secrets.token_hex(_TOKEN_OCTETS).encode()
 
     async def knows(self, kind: str, *what: str) -> bool:
@@ -104,7 +108,7 @@ class Memory:
 
     async def _dict(self) -> Dict:
         block = self._settings.sieve_dict
-        return await self._dicts.get(self._settings, block, self._user, FILE)
+        return await self._dicts.get(self._settings, block, self._user, FILE, scope=self._scope)
 
     def _key(self, kind: str, *what: str) -> str:
         text = "\0".join((self._user.name, *what))

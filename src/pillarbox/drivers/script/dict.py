@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from pillarbox.drivers import registry
 from pillarbox.drivers.dict.api import Change, Dict, DictError, Increment, Set, Unset
+from pillarbox.drivers.dict_events import TellingDict, closed, opened
 from pillarbox.drivers.script.api import (
     Admit,
     Listed,
@@ -27,6 +28,7 @@ from pillarbox.drivers.script.api import (
     ScriptError,
     ScriptExists,
 )
+from pillarbox.events.event import Scope
 from pillarbox.settings.variables import expand
 
 T = TypeVar("T")
@@ -35,12 +37,18 @@ TRIES: Final = 20
 
 
 class DictScripts:
-    """See the module; ``only`` is the name of the one script of a place that nobody manages."""
+    """See the module.
+
+    ``block`` names the dict, ``only`` is the name of the one script of a place that nobody manages.
+    """
 
     name = "dict"
 
-    def __init__(self, store: Dict, user: str, only: str | None = None) -> None:
-        self._store = store
+    def __init__(self, store: Dict, user: str, only: str | None = None, block: str = "") -> None:
+        self._scope = Scope(None, user=user)
+        self._store = TellingDict(store, self._scope)
+        self._opened = store
+        self._block = block
         self._only = only
         self._prefix = f"priv/sieve/{quote(user, safe='@+=,:')}/"
 
@@ -118,7 +126,7 @@ class DictScripts:
 
     async def close(self) -> None:
         """Let go of the dict."""
-        await self._store.close()
+        await closed(self._scope, self._block, self._opened)
 
     def _activating(self, script: str) -> Set:
         return Set(f"{self._prefix}active", script.encode("utf-8", "surrogateescape"))
@@ -169,8 +177,13 @@ def make(place: Place) -> DictScripts:
     if not personal and not block.name:
         raise ValueError(f"sieve_script {place.block}: driver dict needs name")
     path = expand(chosen.dict_file_path, place.values)
+    scope = Scope(None, user=place.values["user"])
     try:
-        store: Dict = registry.load("dict", chosen.driver or block.dict).make(chosen, path)
+        driver = chosen.driver or block.dict
+        store = opened(
+            scope, block.dict, driver, lambda: registry.load("dict", driver).make(chosen, path)
+        )
     except DictError as error:
         raise ValueError(f"dict {block.dict}: {error}") from error
-    return DictScripts(store, place.values["user"], None if personal else block.name)
+    only = None if personal else block.name
+    return DictScripts(store, place.values["user"], only, block.dict)

@@ -103,9 +103,10 @@ async def _own(run: Run, mailbox: Mailbox) -> Sequence[Ready]:
     entry = user.mailboxes.by_guid(mailbox.guid)
     if entry is None:
         return ()
-    name = await user.annotations.get(entry, SCRIPT)
+    annotations = user.annotations.within(run.scope)
+    name = await annotations.get(entry, SCRIPT)
     if name is None:
-        name = await user.annotations.get(None, SCRIPT)
+        name = await annotations.get(None, SCRIPT)
     if not name:
         return ()
     personal = (await session.worker.sieve.places(user, session.settings)).personal()

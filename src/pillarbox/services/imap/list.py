@@ -23,7 +23,7 @@ from pillarbox.wire.imap import response
 from pillarbox.wire.imap.list import List, Lsub, compile_patterns
 
 if TYPE_CHECKING:
-    from pillarbox.services.imap.session import ImapSession
+    pass
 
 _BATCH: Final = 32
 
@@ -71,21 +71,19 @@ async def _with_more(run: Run, args: List) -> Ok:
                 if args.status:
                     session.send(status_line(session, node.name, args.status))
                 if entries:
-                    entries = await _send_metadata(session, node.name, entries)
+                    entries = await _send_metadata(run, node.name, entries)
         if number % _BATCH == _BATCH - 1:
             await session.breathe()
     return Ok("List completed.")
 
 
-async def _send_metadata(
-    session: ImapSession, name: str, entries: tuple[str, ...]
-) -> tuple[str, ...]:
+async def _send_metadata(run: Run, name: str, entries: tuple[str, ...]) -> tuple[str, ...]:
     """Send a mailbox's METADATA; which entries to ask of the next one: none if it cannot be now."""
     try:
-        line = await metadata_line(session, name, entries)
+        line = await metadata_line(run, name, entries)
     except errors.Temporary:
         return ()
-    await session.send_slowly(line)
+    await run.session.send_slowly(line)
     return entries
 
 

@@ -30,7 +30,7 @@ async def get_metadata(run: Run) -> Ok:
     require_metadata(session)
     args = cast(GetMetadata, run.args)
     of = _meant(session, args.mailbox)
-    annotations = session.user.annotations
+    annotations = session.user.annotations.within(run.scope)
     values: dict[str, bytes | None]
     if args.depth == 0:
         found = await annotations.values(of, args.entries)
@@ -55,7 +55,7 @@ async def set_metadata(run: Run) -> Ok:
     args = cast(SetMetadata, run.args)
     of = _meant(session, args.mailbox)
     try:
-        await session.user.annotations.set(of, dict(args.values))
+        await session.user.annotations.within(run.scope).set(of, dict(args.values))
     except AnnotationTooLarge as error:
         limit = session.user.settings.mail_attribute_max_value_size
         raise No(error.text, b"METADATA MAXSIZE %d" % limit) from None
@@ -64,10 +64,10 @@ async def set_metadata(run: Run) -> Ok:
     return Ok("Setmetadata completed.")
 
 
-async def metadata_line(session: ImapSession, name: str, entries: tuple[str, ...]) -> bytes:
+async def metadata_line(run: Run, name: str, entries: tuple[str, ...]) -> bytes:
     """The reply for one mailbox of a LIST.  Raises NoSuchMailbox, Temporary."""
-    of = _meant(session, name)
-    values = await session.user.annotations.values(of, entries)
+    of = _meant(run.session, name)
+    values = await run.session.user.annotations.within(run.scope).values(of, entries)
     return metadata(name, [(entry, values.get(entry.lower())) for entry in entries])
 
 
