@@ -18,16 +18,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from pillarbox.drivers.sql.api import Portions, Row, SqlError, Statement, Value, first_word
-from pillarbox.events.catalogue.sql import (
-    sql_connection_finished,
-    sql_query_finished,
-    sql_transaction_finished,
-)
+from pillarbox.drivers.sql.api import Portions, Row, SqlError, Statement, Value
+from pillarbox.drivers.sql_events import told_query, told_transaction
+from pillarbox.events.catalogue.sql import sql_connection_finished
 from pillarbox.events.event import Scope
 
 T = TypeVar("T")
@@ -150,7 +146,7 @@ class SqlPool:
 
     async def query(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """Rows of one query."""
-        with self._told_query(scope, sql):
+        with told_query(scope, self._categories, sql):
             return await self._anywhere(self._readers(), lambda link: link.query(sql, params))
 
     async def portions(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> Portions:
@@ -169,7 +165,7 @@ class SqlPool:
             await queue.put(None)
 
         task = asyncio.get_running_loop().create_task(read())
-        with self._told_query(scope, sql):
+        with told_query(scope, self._categories, sql):
             try:
                 while (rows := await queue.get()) is not None:
                     yield rows
@@ -180,20 +176,8 @@ class SqlPool:
 
     async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
         """All statements or none."""
-        child = Scope(scope, self._categories)
-        error: SqlError | None = None
-        try:
+        with told_transaction(scope, self._categories):
             return await self._anywhere(iter(self._main), lambda link: link.transaction(statements))
-        except SqlError as raised:
-            error = raised
-            raise
-        finally:
-            if sql_transaction_finished.emit is not None:
-                sql_transaction_finished.emit(
-                    child,
-                    error=None if error is None else str(error),
-                    error_code=None if error is None else error.code,
-                )
 
     async def _pass_on(
         self,
@@ -217,25 +201,6 @@ class SqlPool:
             raise SqlError(str(error), error.code, uncertain=begun) from error
         finally:
             await portions.aclose()
-
-    @contextmanager
-    def _told_query(self, scope: Scope, sql: str) -> Iterator[None]:
-        """A query and how it ends, as an event."""
-        child = Scope(scope, self._categories)
-        error: SqlError | None = None
-        try:
-            yield
-        except SqlError as raised:
-            error = raised
-            raise
-        finally:
-            if sql_query_finished.emit is not None:
-                sql_query_finished.emit(
-                    child,
-                    error=None if error is None else str(error),
-                    error_code=None if error is None else error.code,
-                    query_first_word=first_word(sql),
-                )
 
     async def close(self) -> None:
         """Close the idle connections; those in use are closed when they come back."""

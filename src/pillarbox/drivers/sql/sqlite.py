@@ -18,9 +18,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -34,17 +33,14 @@ from pillarbox.drivers.sql.api import (
     SqlError,
     Statement,
     Value,
-    first_word,
 )
-from pillarbox.events.catalogue.sql import (
-    sql_connection_finished,
-    sql_query_finished,
-    sql_transaction_finished,
-)
+from pillarbox.drivers.sql_events import told_query, told_transaction
+from pillarbox.events.catalogue.sql import sql_connection_finished
 from pillarbox.events.event import Scope
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0
+_CATEGORIES = ("sqlite",)
 
 
 class SqliteSql:
@@ -68,14 +64,14 @@ class SqliteSql:
 
     async def query(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         """Rows of one query."""
-        with _told_query(scope, sql):
+        with told_query(scope, _CATEGORIES, sql):
             return await self._run(lambda connection: _rows(connection, sql, params))
 
     async def portions(self, scope: Scope, sql: str, params: Sequence[Value] = ()) -> Portions:
         """Rows that were put aside."""
         self._aside += 1
         table = f"temp.aside{self._aside}"
-        with _told_query(scope, sql):
+        with told_query(scope, _CATEGORIES, sql):
             try:
                 await self._run(
                     lambda connection: _rows(connection, f"CREATE TABLE {table} AS {sql}", params)
@@ -92,20 +88,8 @@ class SqliteSql:
 
     async def transaction(self, scope: Scope, statements: Sequence[Statement]) -> int:
         """All statements or none."""
-        child = Scope(scope, ("sqlite",))
-        error: SqlError | None = None
-        try:
+        with told_transaction(scope, _CATEGORIES):
             return await self._run(lambda connection: _transact(connection, statements))
-        except SqlError as raised:
-            error = raised
-            raise
-        finally:
-            if sql_transaction_finished.emit is not None:
-                sql_transaction_finished.emit(
-                    child,
-                    error=None if error is None else str(error),
-                    error_code=None if error is None else error.code,
-                )
 
     async def close(self) -> None:
         """Close the connection and end the thread."""
@@ -159,7 +143,7 @@ class SqliteSql:
             status = os.stat(self._path)
             inode = (status.st_dev, status.st_ino)
         self._inode = inode
-        self._scope = Scope(None, ("sqlite",))
+        self._scope = Scope(None, _CATEGORIES)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -170,26 +154,6 @@ class SqliteSql:
         if self._scope is not None:
             self._ended.append(self._scope)
             self._scope = None
-
-
-@contextmanager
-def _told_query(scope: Scope, sql: str) -> Iterator[None]:
-    """A query and how it ends, as an event."""
-    child = Scope(scope, ("sqlite",))
-    error: SqlError | None = None
-    try:
-        yield
-    except SqlError as raised:
-        error = raised
-        raise
-    finally:
-        if sql_query_finished.emit is not None:
-            sql_query_finished.emit(
-                child,
-                error=None if error is None else str(error),
-                error_code=None if error is None else error.code,
-                query_first_word=first_word(sql),
-            )
 
 
 _HEALTHY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_ERROR", "SQLITE_READONLY"})
