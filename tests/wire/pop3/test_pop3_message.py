@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pillarbox.wire.pop3.message import (
-    header_end,
     pieces,
     reply,
     top,
@@ -79,9 +78,11 @@ def test_top_of_long_messages(lines: int) -> None:
 
 
 def test_where_headers_end() -> None:
-    assert header_end(b"\r\nbody") == 2
-    assert header_end(b"A: b\r\n") == 6
-    assert header_end(b"A: b\r\n\r\nx") == 8
+    """Where IMAP sees it, too: also in mail whose lines end in CR CR LF."""
+    assert top(b"\r\nbody", 0) == b"\r\n"
+    assert top(b"A: b\r\n", 0) == b"A: b\r\n"
+    assert top(b"A: b\r\n\r\nx", 0) == b"A: b\r\n\r\n"
+    assert top(b"A: b\r\r\n\r\r\nx\r\r\ny", 1) == b"A: b\r\r\n\r\r\nx\r\r\n"
 
 
 def test_workarounds() -> None:

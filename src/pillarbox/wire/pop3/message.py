@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pillarbox.mail.buffer import Buffer
+from pillarbox.mail.headers import header_end
 from pillarbox.wire.pop3.response import END
 
 PIECE: Final = 256 * 1024
@@ -48,17 +49,9 @@ def reply(status: bytes, message: Buffer) -> bytes:
     return b"".join((status, message, END if message[-1] == _LF else b"\r\n" + END))
 
 
-def header_end(data: bytes) -> int:
-    """Where the body begins, behind the empty line; the end when there is none."""
-    if data.startswith(b"\r\n"):
-        return 2
-    end = data.find(b"\r\n\r\n")
-    return len(data) if end < 0 else end + 4
-
-
 def top(data: bytes, lines: int) -> bytes:
     """The header, the empty line behind it, and so many lines of the body."""
-    at = header_end(data)
+    _, at = header_end(data, 0, len(data))
     if not lines:
         return data[:at]
     while at < len(data):
@@ -79,6 +72,7 @@ def without_nuls(data: bytes) -> bytes:
 
 def with_header_end(data: bytes) -> bytes:
     """The empty line behind the header added where a message has none."""
-    if header_end(data) < len(data) or data.endswith(b"\r\n\r\n") or data == b"\r\n":
+    blank, _ = header_end(data, 0, len(data))
+    if blank < len(data):
         return data
     return data + (b"\r\n" if data.endswith(b"\n") else b"\r\n\r\n")
