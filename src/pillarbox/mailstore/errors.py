@@ -35,12 +35,6 @@ class MailboxDeleted(NoSuchMailbox):
     default = "Mailbox was deleted under us"
 
 
-class NoTarget(NoSuchMailbox):
-    """The mailbox that should take the message does not exist (RFC 9051 §6.4.7)."""
-
-    code = b"TRYCREATE"
-
-
 class MailboxExists(MailError):
     """A mailbox of this name is there already."""
 

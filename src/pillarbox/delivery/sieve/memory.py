@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from functools import cached_property
 from typing import Final
 
 from pillarbox.drivers.dict.api import Add, Change, Dict, Set, Unset
@@ -54,7 +55,11 @@ class Memory:
         self._user = user
         self._busy = busy
         self._scope = scope
-        self._token = b"claimed " + secrets.token_hex(_TOKEN_OCTETS).encode()
+
+    @cached_property
+    def _token(self) -> bytes:
+        """What our claims look like; most deliveries claim nothing."""
+        return b"claimed " + secrets.token_hex(_TOKEN_OCTETS).encode()
 
     async def knows(self, kind: str, *what: str) -> bool:
         """Whether this was remembered and has not expired."""
