@@ -48,6 +48,16 @@ ABSENT: Final[dict[str, dict[str, str]]] = {
     "auth_userdb_request_finished": NO_REASON,
     "client_connection_connected": NO_REASON,
     "client_connection_disconnected": NO_REASON,
+    "dict_created": {"error": "opening the drivers that servers can have cannot fail"},
+    "dict_destroyed": {
+        **NO_REASON,
+        "error": "closing the drivers that servers can have cannot fail",
+    },
+    "dict_iteration_finished": {},
+    "dict_lookup_finished": {},
+    "dict_transaction_finished": {
+        "write_uncertain": "a file knows what was written, and there is no driver for a network"
+    },
     "dns_request_started": NO_REASON,
     "dns_request_finished": NO_REASON,
     "dns_worker_request_started": NO_REASON,

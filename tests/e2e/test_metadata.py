@@ -19,6 +19,7 @@ imap_metadata = true
 imapsieve_url = "sieve://mail.example.com"
 mail_server_admin = "mailto:root@example.com"
 mail_attribute_dict = "annotations"
+sieve_dict = "annotations"
 """
 BLOCKS = """
 [dict.annotations]
@@ -218,3 +219,15 @@ def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
         with Imap(server.imap_port).login(ALICE, PASSWORD) as client:
             (line,) = client.ok("GETMETADATA INBOX /private/comment").lines
             assert line == b'* METADATA INBOX (/private/comment "kept")'
+
+
+def test_a_dict_that_cannot_be_changed_is_told(server: Running) -> None:
+    script(server, CAROL, "once", 'require "duplicate"; if duplicate { discard; }', active=True)
+    server.deliver(message("kept all the same"), CAROL)
+    for event in server.wait_events("dict_transaction_finished", user=CAROL):
+        assert event["fields"]["error"]
+        assert event["fields"]["rollback"] == "yes"
+        assert event["fields"]["session"]
+    with Imap(server.imap_port).login(CAROL) as client:
+        client.ok("SELECT INBOX")
+        assert client.ok('SEARCH SUBJECT "kept all"').grep(rb"^\* SEARCH \d+")
